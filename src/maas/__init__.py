@@ -1,0 +1,1 @@
+"""Model as a Service on your own machines."""

@@ -1,0 +1,1 @@
+"""Adapters: each port of the application, done with a technology."""

@@ -1,0 +1,1 @@
+"""Hashers of passwords."""

@@ -1,0 +1,1 @@
+"""Signers of access tokens."""

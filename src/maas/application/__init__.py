@@ -1,0 +1,1 @@
+"""Use cases: what the platform does for an actor, on ports."""

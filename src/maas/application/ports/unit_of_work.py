@@ -1,0 +1,44 @@
+"""The port for one transaction over everything that the platform keeps in SQL."""
+
+from abc import ABC, abstractmethod
+from types import TracebackType
+from typing import Protocol, Self
+
+from maas.application.ports.repositories.identity import ApiKeys, MailTokens, Sessions, Users
+from maas.application.ports.repositories.leases import Leases
+from maas.domain.events import Event
+
+
+class UnitOfWork(ABC):
+    """One transaction: it commits at the end of its `with` block, and rolls back on any error.
+
+    Things that its repositories returned are tracked; what was changed on them is stored at the end.
+    """
+
+    users: Users
+    sessions: Sessions
+    api_keys: ApiKeys
+    mail_tokens: MailTokens
+    leases: Leases
+
+    @abstractmethod
+    def __enter__(self) -> Self: ...
+
+    @abstractmethod
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+    @abstractmethod
+    def publish(self, *events: Event) -> None:
+        """Keep events, and offer one piece of work per reaction to each, in this transaction."""
+
+    @abstractmethod
+    def announce(self, topic: str) -> None:
+        """Wake those who listen to `topic`, once this transaction is committed."""
+
+
+class UnitOfWorkFactory(Protocol):
+    """Opens units of work."""
+
+    def __call__(self, *, read_only: bool = False) -> UnitOfWork: ...

@@ -1,0 +1,16 @@
+"""Which reactions follow which event, by name; the container binds the names to their handlers."""
+
+from maas.domain.events import Event
+from maas.domain.identity import CredentialRevoked, UserRegistered
+
+REACTIONS: dict[type[Event], tuple[str, ...]] = {
+    UserRegistered: (),
+    CredentialRevoked: (),
+}
+"""Every event has an entry; what nobody reacts to yet has an empty one."""
+
+REACTION_KIND = "reaction:"
+"""Leased work of this kind, plus the reaction's name, has the event's fields as its payload."""
+
+WORK_TOPIC = "work"
+"""Announced whenever work is offered."""

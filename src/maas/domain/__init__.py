@@ -1,0 +1,1 @@
+"""What the platform is about, with its rules; no I/O, no clock, no framework."""
