@@ -9,11 +9,10 @@ LONGEST_BACKOFF = timedelta(minutes=5)
 
 
 class WorkStatus(StrEnum):
-    """Where a piece of work stands."""
+    """Where a piece of work stands; work that is done is no longer kept."""
 
     WAITING = "waiting"
     LEASED = "leased"
-    DONE = "done"
     FAILED = "failed"
 
 

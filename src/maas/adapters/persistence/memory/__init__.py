@@ -1,0 +1,1 @@
+"""Everything in dictionaries: the unit of work that unit tests run on."""
