@@ -1,0 +1,1 @@
+"""The ways into the platform: HTTP, WebSocket, worker, controller, command line."""

@@ -1,0 +1,129 @@
+"""The Flask application."""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Any
+from uuid import UUID
+
+import flask_smorest
+import orjson
+from flask import Flask
+from flask.json.provider import JSONProvider
+from marshmallow import fields
+from werkzeug.routing import BaseConverter
+
+from maas.entrypoints.http.blueprint import Blueprint
+from maas.entrypoints.http.errors import register_error_handlers
+from maas.entrypoints.http.fields import Text
+from maas.entrypoints.http.hooks import register_hooks
+from maas.entrypoints.http.measures import Measures
+from maas.entrypoints.http.readiness import Readiness
+from maas.entrypoints.http.request import PlatformRequest
+from maas.entrypoints.http.schemas import StrictSchema
+from maas.entrypoints.http.sign_in import SignIn
+from maas.entrypoints.http.system import register_system_routes
+
+NOBODY = UUID(int=0)
+_UUID = re.compile(r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}", re.ASCII)
+
+
+@dataclass(frozen=True, kw_only=True)
+class HttpParts:
+    """What the application is made of besides its routes."""
+
+    sign_in: SignIn
+    readiness: Readiness
+
+
+def build_app(parts: HttpParts, blueprints: Iterable[Blueprint]) -> Flask:
+    """Return the application with these parts and routes."""
+    app = Flask("maas", static_folder=None)
+    app.request_class = PlatformRequest
+    app.json = _OrjsonProvider(app)
+    app.url_map.merge_slashes = False
+    app.url_map.converters["uuid"] = _IdentifierConverter
+    app.config.update(_SETTINGS)
+    measures = Measures()
+    api = _Api(app)
+    register_error_handlers(app)
+    register_hooks(app, parts.sign_in, measures)
+    for blueprint in blueprints:
+        api.register_blueprint(blueprint)
+    register_system_routes(app, api, measures, parts.readiness)
+    return app
+
+
+_SETTINGS = {
+    "API_TITLE": "maas",
+    "API_VERSION": "v1",
+    "OPENAPI_VERSION": "3.0.3",
+    "PROVIDE_AUTOMATIC_OPTIONS": False,
+    "API_SPEC_OPTIONS": {
+        "info": {"description": f"Model as a Service on your own machines, release {version('maas')}."},
+        "components": {
+            "securitySchemes": {
+                "token": {"type": "http", "scheme": "bearer", "description": "An access token, or an API key."},
+                "key": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+            }
+        },
+    },
+}
+
+
+class ProblemSchema(StrictSchema):
+    """One thing that is wrong."""
+
+    field = Text()
+    code = Text()
+    message = Text()
+    line = fields.Integer()
+
+
+class ErrorSchema(StrictSchema):
+    """What went wrong."""
+
+    code = Text(metadata={"description": "A code of section 11."})
+    type = Text(metadata={"description": "The family of the code."})
+    message = Text()
+    details = fields.List(fields.Nested(ProblemSchema()))
+
+
+class ErrorEnvelope(StrictSchema):
+    """The envelope of an error."""
+
+    success = fields.Boolean(metadata={"enum": [False]})
+    error = fields.Nested(ErrorSchema())
+    data = fields.Raw(allow_none=True)
+    message = Text()
+    code = fields.Integer(metadata={"description": "The HTTP status."})
+    timestamp = fields.AwareDateTime()
+    request_id = Text()
+
+
+class _Api(flask_smorest.Api):  # type: ignore[misc] # flask-smorest is untyped
+    ERROR_SCHEMA = ErrorEnvelope
+
+    def _register_error_handlers(self) -> None:
+        """Leave errors to our own handlers."""
+
+
+class _OrjsonProvider(JSONProvider):
+    """Flask's JSON by orjson."""
+
+    def dumps(self, obj: Any, **_kwargs: Any) -> str:  # noqa: ANN401
+        return orjson.dumps(obj).decode()
+
+    def loads(self, s: str | bytes, **_kwargs: Any) -> Any:  # noqa: ANN401
+        return orjson.loads(s)
+
+
+class _IdentifierConverter(BaseConverter):
+    """An id in a path. What is no UUID becomes the id of nothing, so that a malformed id and an unknown one are told alike."""
+
+    def to_python(self, value: str) -> UUID:
+        return UUID(value) if _UUID.fullmatch(value) else NOBODY
+
+    def to_url(self, value: UUID) -> str:
+        return str(value)

@@ -1,0 +1,200 @@
+"""Routes: flask-smorest's blueprint with our gate before views and our envelope after them."""
+
+from collections.abc import Callable, Mapping
+from copy import deepcopy
+from functools import wraps
+from http import HTTPStatus
+from typing import Any, TypeVar
+
+import flask_smorest
+from flask import Response
+from flask.blueprints import BlueprintSetupState
+from marshmallow import RAISE, Schema, fields
+
+from maas.domain.errors import Invalid, LengthRequired, Malformed, TooLarge, UnsupportedContentType
+from maas.domain.errors import Problem as InputProblem
+from maas.domain.identity import Permission
+from maas.entrypoints.http.access import Access, Gate, RouteRules
+from maas.entrypoints.http.body import read_json_object
+from maas.entrypoints.http.envelope import DEFAULT_MESSAGE, json_response, success
+from maas.entrypoints.http.fields import Boolean, Integer, Text, Timestamp
+from maas.entrypoints.http.request import PlatformRequest, current_request
+from maas.entrypoints.http.schemas import load_form
+
+View = TypeVar("View", bound=Callable[..., Any])
+Decorator = Callable[[View], View]
+ROUTE_RULES = "maas.route_rules"
+_FORM_ERRORS = (Invalid, Malformed, TooLarge, UnsupportedContentType, LengthRequired)
+
+
+class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc] # flask-smorest is untyped
+    """The routes of one capability.
+
+    A view is one expression under four decorators:
+
+        @blueprint.route("/<uuid:model_id>", methods=["PUT"], access=Permission.MODEL_UPDATE, locate=_find)
+        @blueprint.arguments(ModelChange())
+        @blueprint.response(200, ModelDetail())
+        @inject
+        def change(body: Form, model_id: UUID, models: Models = Provide[Container.models]) -> Model:
+            return models.change(current_actor(), model_id, **body)
+    """
+
+    def route(  # type: ignore[no-untyped-def] # flask's options
+        self,
+        rule: str,
+        *,
+        access: Access,
+        methods: tuple[str, ...] | list[str] = ("GET",),
+        locate: Callable[..., object] | None = None,
+        idempotent: bool | None = None,
+        **options,
+    ) -> Decorator[View]:
+        """Register a view.
+
+        `locate` takes the parameters of the path, and raises NotFound or Forbidden where the caller may not have what it
+        names: it is asked when the form of a call is wrong, because a wrong path is told before a wrong body.
+        `idempotent` says whether an Idempotency-Key is taken: by default each POST of signed-in callers takes one.
+        """
+        if idempotent is None:
+            idempotent = "POST" in methods and access is not Gate.PUBLIC
+        rules = RouteRules(access=access, locate=locate, idempotent=idempotent)
+
+        def decorate(view: View) -> View:
+            documented = _document_access(view, rules)
+            endpoint = options.pop("endpoint", view.__name__)
+            self.add_url_rule(rule, endpoint, documented, methods=list(methods), **options)
+            self.record(lambda state: _keep_rules(state, self.name, endpoint, rules))
+            return view
+
+        return decorate
+
+    def arguments(  # type: ignore[no-untyped-def] # flask-smorest's options
+        self, schema: Schema, *, location: str = "json", required: bool = True, **documentation
+    ) -> Decorator[View]:
+        """Hand the view what `schema` makes of the body (`json`) or the address (`query`)."""
+        load = _LOADERS[location]
+        parameter = {"in": location, "required": required, "schema": schema, **documentation}
+
+        def decorate(view: View) -> View:
+            @wraps(view)
+            def parsed(*args: Any, **path: Any) -> Any:  # noqa: ANN401
+                request = current_request()
+                try:
+                    form = load_form(schema, load(request, required))
+                except _FORM_ERRORS:
+                    _locate_first(request, path)
+                    raise
+                return view(*args, form, **path)
+
+            parsed._apidoc = deepcopy(getattr(view, "_apidoc", {}))  # type: ignore[attr-defined]  # noqa: SLF001
+            documents = parsed._apidoc.setdefault("arguments", {})  # type: ignore[attr-defined]  # noqa: SLF001
+            documents.setdefault("parameters", []).append(parameter)
+            documents.setdefault("responses", {})[422] = HTTPStatus.UNPROCESSABLE_ENTITY.name
+            return parsed  # type: ignore[return-value]
+
+        return decorate
+
+    def response(
+        self,
+        status_code: int,
+        schema: Schema | None = None,
+        *,
+        message: str = DEFAULT_MESSAGE,
+        location: str | None = None,
+        enveloped: bool = True,
+        content_type: str | None = None,
+        description: str | None = None,
+    ) -> Decorator[View]:
+        """Answer what the view returns, dumped by `schema`, in the envelope; a Response passes as it is.
+
+        `message` is an English sentence of the catalogue. `location` is a template of the Location header,
+        filled from the answer's fields and the path's parameters.
+        """
+
+        def decorate(view: View) -> View:
+            @wraps(view)
+            def answered(*args: Any, **path: Any) -> Response:  # noqa: ANN401
+                result = view(*args, **path)
+                if isinstance(result, Response):
+                    return result
+                data = result if schema is None else schema.dump(result)
+                response = success(data, status_code, message) if enveloped else json_response(data, status_code)
+                if location is not None:
+                    response.headers["Location"] = location.format_map({**path, **data})
+                return response
+
+            answered._apidoc = deepcopy(getattr(view, "_apidoc", {}))  # type: ignore[attr-defined]  # noqa: SLF001
+            document = {
+                "schema": _envelope_schema(schema) if enveloped and content_type is None else schema,
+                "description": description or HTTPStatus(status_code).phrase,
+                "content_type": content_type,
+            }
+            kept = {name: value for name, value in document.items() if value is not None or name == "content_type"}
+            responses = answered._apidoc.setdefault("response", {}).setdefault("responses", {})  # type: ignore[attr-defined]  # noqa: SLF001
+            responses.setdefault(status_code, []).append(kept)
+            answered._apidoc.setdefault("success_status_codes", []).append(status_code)  # type: ignore[attr-defined]  # noqa: SLF001
+            return answered  # type: ignore[return-value]
+
+        return decorate
+
+
+def _load_json(request: PlatformRequest, required: bool) -> dict[str, Any]:  # noqa: FBT001
+    return read_json_object(request, required=required)
+
+
+def _load_query(request: PlatformRequest, _required: bool) -> dict[str, str]:  # noqa: FBT001
+    twice = [name for name, values in request.args.lists() if len(values) > 1]
+    if twice:
+        problems = [InputProblem(field=name, template="give the parameter once") for name in twice]
+        raise Invalid("the input is not valid", problems=problems)
+    return request.args.to_dict()
+
+
+_LOADERS: Mapping[str, Callable[[PlatformRequest, bool], dict[str, Any]]] = {"json": _load_json, "query": _load_query}
+
+
+def _locate_first(request: PlatformRequest, path: Mapping[str, Any]) -> None:
+    if request.rules is not None and request.rules.locate is not None:
+        request.rules.locate(**path)
+
+
+def _keep_rules(state: BlueprintSetupState, name: str, endpoint: str, rules: RouteRules) -> None:
+    state.app.extensions.setdefault(ROUTE_RULES, {})[f"{name}.{endpoint}"] = rules
+
+
+def _document_access(view: View, rules: RouteRules) -> View:
+    """Say in the API document who may call `view`."""
+
+    @wraps(view)
+    def documented(*args: Any, **path: Any) -> Any:  # noqa: ANN401
+        return view(*args, **path)
+
+    documented._apidoc = deepcopy(getattr(view, "_apidoc", {}))  # type: ignore[attr-defined]  # noqa: SLF001
+    manual = documented._apidoc.setdefault("manual_doc", {})  # type: ignore[attr-defined]  # noqa: SLF001
+    manual["security"] = [] if rules.access is Gate.PUBLIC else [{"token": []}]
+    if rules.access is Gate.SIGNED_IN or isinstance(rules.access, Permission):
+        manual["security"].append({"key": []})
+    manual["x-access"] = rules.access.value
+    return documented  # type: ignore[return-value]
+
+
+_ENVELOPES: dict[type[Schema] | None, Schema] = {}
+
+
+def _envelope_schema(schema: Schema | None) -> Schema:
+    """Return the schema of the envelope around `schema`, for the API document."""
+    kind = None if schema is None else type(schema)
+    if kind not in _ENVELOPES:
+        name = "Envelope" if kind is None else f"EnvelopeOf{kind.__name__}"
+        data = fields.Raw(allow_none=True) if schema is None else fields.Nested(schema)
+        members: dict[str, fields.Field[Any]] = {
+            "success": Boolean(),
+            "data": data,
+            "message": Text(),
+            "code": Integer(),
+            "timestamp": Timestamp(),
+            "request_id": Text(),
+        }
+        _ENVELOPES[kind] = Schema.from_dict(members, name=name)(unknown=RAISE)
+    return _ENVELOPES[kind]

@@ -1,0 +1,58 @@
+"""What happens around every call: admission, headers, the access log, and the measures."""
+
+import time
+
+import structlog
+from flask import Flask, Response
+
+from maas.entrypoints.http.blueprint import ROUTE_RULES
+from maas.entrypoints.http.measures import Measures
+from maas.entrypoints.http.request import current_request
+from maas.entrypoints.http.sign_in import SignIn, register_allowance_headers
+
+log = structlog.get_logger("maas.access")
+
+_QUIET = frozenset({"/healthz", "/readyz", "/metrics"})
+
+
+def register_hooks(app: Flask, sign_in: SignIn, measures: Measures) -> None:
+    """Put the platform's hooks around the calls of `app`."""
+    rules_of = app.extensions.setdefault(ROUTE_RULES, {})
+
+    @app.before_request
+    def admit() -> None:
+        request = current_request()
+        request.started_at = time.perf_counter()
+        structlog.contextvars.clear_contextvars()
+        structlog.contextvars.bind_contextvars(request_id=request.request_id)
+        request.rules = rules_of.get(request.endpoint)
+        sign_in.admit(request)
+
+    # Flask runs these from the last to the first.
+    @app.after_request
+    def write_down(response: Response) -> Response:
+        request = current_request()
+        seconds = time.perf_counter() - request.started_at
+        route = request.url_rule.rule if request.url_rule else "(none)"
+        measures.count(request.method, route, response.status_code, seconds)
+        if request.path not in _QUIET:
+            log.info(
+                "call",
+                method=request.method,
+                path=request.path[:500],
+                status=response.status_code,
+                milliseconds=round(seconds * 1000, 2),
+                user_id=str(request.actor.user_id) if request.actor else None,
+            )
+        return response
+
+    @app.after_request
+    def add_headers(response: Response) -> Response:
+        headers = response.headers
+        headers["X-Request-ID"] = current_request().request_id
+        headers["X-Content-Type-Options"] = "nosniff"
+        if "Cache-Control" not in headers:
+            headers["Cache-Control"] = "no-store"
+        return response
+
+    register_allowance_headers(app)

@@ -1,0 +1,97 @@
+"""Who calls: the credential of a request becomes an actor, and the call is counted."""
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from flask import Flask, Response
+from werkzeug.datastructures import Headers
+
+from maas.application.actor import Actor
+from maas.domain.errors import MaasError, RateLimited, Unauthenticated
+from maas.entrypoints.http.access import Gate, check_access
+from maas.entrypoints.http.request import PlatformRequest, current_request
+
+
+@dataclass(frozen=True, kw_only=True)
+class CallAllowance:
+    """What is left of a caller's hour: `limit` calls, `remaining` of them, and the seconds until it begins anew."""
+
+    limit: int
+    remaining: int
+    reset_seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class SignIn:
+    """How callers are known and counted.
+
+    `authenticate` turns a token or key into an actor, or raises Unauthenticated.
+    `count_call` counts one call, or raises RateLimited; it returns None for those without a limit.
+    """
+
+    authenticate: Callable[[str], Actor]
+    count_call: Callable[[Actor], CallAllowance | None]
+
+    def admit(self, request: PlatformRequest) -> None:
+        """Check, in this order: sign-in, calls per hour, permission. Nothing of the body is read."""
+        access = request.rules.access if request.rules else None
+        if access is Gate.PUBLIC or (access is None and not _carries_credential(request)):
+            return
+        request.actor = self.authenticate(credential_of(request.headers))
+        request.allowance = self.count_call(request.actor)
+        if access is not None:
+            check_access(access, request.actor)
+
+
+def current_actor() -> Actor:
+    """Return the caller; only routes that ask for sign-in have one."""
+    actor = current_request().actor
+    if actor is None:
+        raise Unauthenticated("sign in first: the request carries no credential")
+    return actor
+
+
+def credential_of(headers: Headers) -> str:
+    """Return the token or key of `Authorization: Bearer …` or `X-API-Key`, or raise Unauthenticated."""
+    authorization = headers.get("Authorization")
+    if authorization is None:
+        key = headers.get("X-API-Key")
+        if not key:
+            raise Unauthenticated("sign in first: the request carries no credential")
+        return key
+    return bearer_token(authorization)
+
+
+def bearer_token(authorization: str) -> str:
+    """Return the token of `Bearer <token>` (RFC 6750), or raise Unauthenticated."""
+    scheme, _, token = authorization.partition(" ")
+    if scheme.lower() != "bearer" or not token or token != token.strip() or not token.isascii():
+        raise Unauthenticated("the credential must be written as: Bearer <token>")
+    return token
+
+
+def register_allowance_headers(app: Flask) -> None:
+    """Tell every signed-in caller what is left of their hour."""
+    app.after_request(_tell_allowance)
+
+
+def refused_allowance(error: MaasError) -> CallAllowance | None:
+    """Return the allowance that a refusal tells of."""
+    if not isinstance(error, RateLimited):
+        return None
+    return CallAllowance(limit=error.limit, remaining=0, reset_seconds=error.retry_after_seconds)
+
+
+def _carries_credential(request: PlatformRequest) -> bool:
+    return "Authorization" in request.headers or "X-API-Key" in request.headers
+
+
+def _tell_allowance(response: Response) -> Response:
+    allowance = current_request().allowance
+    if allowance is not None:
+        response.headers["X-RateLimit-Limit"] = str(allowance.limit)
+        response.headers["X-RateLimit-Remaining"] = str(allowance.remaining)
+        response.headers["X-RateLimit-Reset"] = str(math.ceil(time.time() + allowance.reset_seconds))
+    return response
