@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from typing import Any
 from uuid import UUID
@@ -15,7 +15,9 @@ from marshmallow import fields
 from werkzeug.routing import BaseConverter
 
 from maas.entrypoints.http.blueprint import Blueprint
+from maas.entrypoints.http.draining import Draining
 from maas.entrypoints.http.errors import register_error_handlers
+from maas.entrypoints.http.event_stream import STREAMING, Streaming, StreamSlots
 from maas.entrypoints.http.fields import Text
 from maas.entrypoints.http.hooks import register_hooks
 from maas.entrypoints.http.measures import Measures
@@ -35,6 +37,9 @@ class HttpParts:
 
     sign_in: SignIn
     readiness: Readiness
+    draining: Draining = field(default_factory=Draining)
+    most_streams: int = 400
+    """At once, in this process; fewer than the server's threads, so that other calls are still answered."""
 
 
 def build_app(parts: HttpParts, blueprints: Iterable[Blueprint]) -> Flask:
@@ -45,6 +50,9 @@ def build_app(parts: HttpParts, blueprints: Iterable[Blueprint]) -> Flask:
     app.url_map.merge_slashes = False
     app.url_map.converters["uuid"] = _IdentifierConverter
     app.config.update(_SETTINGS)
+    app.extensions[STREAMING] = Streaming(
+        slots=StreamSlots(parts.most_streams), draining=parts.draining, sign_in=parts.sign_in
+    )
     measures = Measures()
     api = _Api(app)
     register_error_handlers(app)

@@ -40,7 +40,7 @@ class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc] # flask-smorest 
             return models.change(current_actor(), model_id, **body)
     """
 
-    def route(  # type: ignore[no-untyped-def] # flask's options
+    def route(
         self,
         rule: str,
         *,
@@ -48,7 +48,7 @@ class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc] # flask-smorest 
         methods: tuple[str, ...] | list[str] = ("GET",),
         locate: Callable[..., object] | None = None,
         idempotent: bool | None = None,
-        **options,
+        **options: Any,  # noqa: ANN401 - flask's own
     ) -> Decorator[View]:
         """Register a view.
 
@@ -69,8 +69,8 @@ class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc] # flask-smorest 
 
         return decorate
 
-    def arguments(  # type: ignore[no-untyped-def] # flask-smorest's options
-        self, schema: Schema, *, location: str = "json", required: bool = True, **documentation
+    def arguments(
+        self, schema: Schema, *, location: str = "json", required: bool = True, **documentation: object
     ) -> Decorator[View]:
         """Hand the view what `schema` makes of the body (`json`) or the address (`query`)."""
         load = _LOADERS[location]
@@ -95,7 +95,7 @@ class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc] # flask-smorest 
 
         return decorate
 
-    def response(
+    def response(  # noqa: PLR0913 - keywords, each of which most routes leave out
         self,
         status_code: int,
         schema: Schema | None = None,

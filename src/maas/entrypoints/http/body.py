@@ -115,8 +115,8 @@ def _children(value: dict[str, Any] | list[Any], depth: int, path: str) -> Itera
     for key, child in value.items() if isinstance(value, dict) else enumerate(value):
         if isinstance(key, str):
             _check_value(key, path)
-            key = key[:_LONGEST_KEY_TOLD]
-        yield child, depth, f"{path}.{key}" if path else str(key)
+        told = str(key)[:_LONGEST_KEY_TOLD]
+        yield child, depth, f"{path}.{told}" if path else told
 
 
 def _check_value(value: object, path: str) -> None:

@@ -147,7 +147,7 @@ def _of_status(status: int) -> MaasError:
 _OF_STATUS: Mapping[int, Callable[[], MaasError]] = {
     401: lambda: domain.Unauthenticated("sign in first: the request carries no credential"),
     403: lambda: domain.Forbidden("this is not allowed"),
-    404: lambda: domain.NotFound(),
+    404: domain.NotFound,
     405: lambda: MethodNotAllowed("this address does not take that method"),
     411: lambda: domain.LengthRequired("the request must declare the length of its body"),
     412: lambda: domain.PreconditionFailed("a condition of the request does not hold"),
@@ -156,7 +156,7 @@ _OF_STATUS: Mapping[int, Callable[[], MaasError]] = {
     415: lambda: domain.UnsupportedContentType("this content type is not taken"),
     416: lambda: domain.RangeNotSatisfiable(size=0),
     431: lambda: HeadersTooLarge("the header fields are too large"),
-    503: lambda: _unavailable(),
+    503: _unavailable,
     507: lambda: domain.StorageFull("there is no room on the disk"),
 }
 

@@ -4,7 +4,7 @@ import math
 import re
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any, ClassVar
+from typing import Any
 from uuid import UUID
 
 from marshmallow import fields
@@ -17,11 +17,14 @@ _RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(?:\.\d{1,6})?(?:[Zz]|
 _WHOLE_NUMBER = re.compile(r"[+-]?\d{1,30}", re.ASCII)
 _DECIMAL_NUMBER = re.compile(r"[+-]?\d{1,30}(?:\.\d{1,30})?", re.ASCII)
 
+# The type that marshmallow gives to its own.
+_Messages = dict[str, str | list[Any] | dict[Any, Any]]
+
 
 class Text(fields.String):
     """Text, taken as it is: never trimmed, never made of something else; without NUL."""
 
-    default_error_messages: ClassVar[dict[str, str]] = {"nul": "text must not hold the character NUL"}
+    default_error_messages: _Messages = {"nul": "text must not hold the character NUL"}  # noqa: RUF012 - marshmallow merges these
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:  # noqa: ANN401
         if not isinstance(value, str):
@@ -79,7 +82,7 @@ class Identifier(fields.UUID):
 class Timestamp(fields.AwareDateTime):
     """A time by RFC 3339 with its zone; goes out in UTC, ending in Z."""
 
-    default_error_messages: ClassVar[dict[str, str]] = {"zone": "a time is written like 2026-01-31T12:00:00Z"}
+    default_error_messages: _Messages = {"zone": "a time is written like 2026-01-31T12:00:00Z"}  # noqa: RUF012 - marshmallow merges these
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> datetime:  # noqa: ANN401
         if not isinstance(value, str) or not _RFC_3339.fullmatch(value):
