@@ -1,6 +1,7 @@
 """A transaction over dictionaries."""
 
 import threading
+from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
@@ -27,7 +28,8 @@ from maas.domain.identifiers import new_id
 class MemoryDatabase:
     """All tables in dictionaries. Calling it opens a unit of work; one that writes holds the lock, as on SQLite.
 
-    `events` and `announced` hold, in order, what committed units of work published and announced.
+    `events` and `announced` hold, in order, what committed units of work published and announced; each of `hearers` is
+    told every announced topic.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -35,6 +37,7 @@ class MemoryDatabase:
         self.lock = threading.RLock()
         self.events: list[Event] = []
         self.announced: list[str] = []
+        self.hearers: list[Callable[[str], None]] = []
         self.users = users_table()
         self.sessions = sessions_table()
         self.api_keys = api_keys_table()
@@ -82,6 +85,9 @@ class MemoryUnitOfWork(UnitOfWork):
                     value.commit()
         self._database.events.extend(self._published)
         self._database.announced.extend(self._announced)
+        for topic in self._announced:
+            for hear in self._database.hearers:
+                hear(topic)
 
     def publish(self, *events: Event) -> None:
         now = self._database.clock.now()
