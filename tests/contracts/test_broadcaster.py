@@ -1,7 +1,6 @@
 """What every broadcaster does."""
 
 import threading
-import time
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -94,10 +93,9 @@ def test_every_listener_of_a_topic_hears(parts: Parts) -> None:
 
 def test_may_be_listened_to_again_after_all_have_left(parts: Parts) -> None:
     broadcaster, units = parts
-    with broadcaster.listen("job/1"):
-        pass
+    with broadcaster.listen("job/1") as first:
+        assert not first.wait(0.12)
     announce(units, "job/1")
-    time.sleep(0.12)
 
     with broadcaster.listen("job/1") as listener:
         assert not listener.wait(0.2), "what was announced before is no news"

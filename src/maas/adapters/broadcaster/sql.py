@@ -34,6 +34,8 @@ class SqlBroadcaster(Broadcaster):
     def listen(self, topic: str) -> Listener:
         # The thread must not look between the two: it would tell what was announced before.
         with self._lock:
+            if topic not in self._hub.topics():
+                self._states.pop(topic, None)
             listener = self._hub.listen(topic)
             try:
                 self._states.setdefault(topic, self._read([topic]).get(topic))
