@@ -1,0 +1,1 @@
+"""Datasets: uploading with every row checked, listing, changing, deleting."""

@@ -1,0 +1,1 @@
+"""Datasets: rows to learn from, and the files that hold them."""
