@@ -1,0 +1,1 @@
+"""Fine-tuning: jobs, their runs, and what a run is made of."""

@@ -1,0 +1,56 @@
+"""`python -m maas.programs.trainer`: reads a specification on stdin, trains, reports on stdout."""
+
+import os
+import sys
+import threading
+import traceback
+from typing import Any
+
+from maas.programs.child import Child, leave_network, limit_resources
+
+
+def main() -> int:
+    """Run one training; return 0 where it ended as told (finished, cancelled, or failed with a reason)."""
+    alone = leave_network()
+    limit_resources()
+    child = Child.start("maas trainer")
+    child.report("confinement", network=alone)
+    cancelled = threading.Event()
+
+    def obey(command: dict[str, Any]) -> None:
+        if command.get("type") == "cancel":
+            cancelled.set()
+
+    child.on_command(obey)
+    try:
+        _train(child, cancelled)
+    except Exception:
+        traceback.print_exc()
+        return 1
+    return 0
+
+
+def _train(child: Child, cancelled: threading.Event) -> None:
+    # Torch is imported only now: the network must be left before any thread starts.
+    import torch
+
+    from maas.programs.trainer.failures import Cancelled, TrainingImpossible
+    from maas.programs.trainer.run import train
+    from maas.programs.trainer.spec import read_spec
+
+    try:
+        train(read_spec(child.spec), child, cancelled)
+    except Cancelled as end:
+        child.report("cancelled", step=end.step)
+    except TrainingImpossible as end:
+        child.report("failed", code=end.code, field=end.field, reason=end.reason)
+    except (MemoryError, torch.OutOfMemoryError):
+        reason = "memory ran out: use a smaller max_sequence_length, a smaller model, or lora in place of full"
+        child.report("failed", code="FINETUNE_001", field="hyperparameters.max_sequence_length", reason=reason)
+
+
+if __name__ == "__main__":
+    status = main()
+    sys.stderr.flush()
+    # The watching thread holds stdin's lock, which an orderly end of the interpreter would trip over.
+    os._exit(status)
