@@ -9,9 +9,10 @@ from uuid import UUID
 
 import flask_smorest
 import orjson
+from apispec.ext.marshmallow import MarshmallowPlugin
 from flask import Flask
 from flask.json.provider import JSONProvider
-from marshmallow import fields
+from marshmallow import Schema, fields
 from werkzeug.routing import BaseConverter
 
 from maas.entrypoints.http.blueprint import Blueprint
@@ -26,6 +27,9 @@ from maas.entrypoints.http.request import PlatformRequest
 from maas.entrypoints.http.schemas import StrictSchema
 from maas.entrypoints.http.sign_in import SignIn
 from maas.entrypoints.http.system import register_system_routes
+from maas.entrypoints.websocket.hub import SocketHub
+from maas.entrypoints.websocket.routes import SocketParts, SocketRoutes, register_sockets
+from maas.entrypoints.websocket.sign_in import OpenSockets
 
 NOBODY = UUID(int=0)
 _UUID = re.compile(r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}", re.ASCII)
@@ -39,10 +43,12 @@ class HttpParts:
     readiness: Readiness
     draining: Draining = field(default_factory=Draining)
     most_streams: int = 400
-    """At once, in this process; fewer than the server's threads, so that other calls are still answered."""
+    """At once, in this process; with the WebSockets fewer than the server's threads, so that other calls are still answered."""
+    most_sockets: int = 400
+    most_sockets_per_user: int = 100
 
 
-def build_app(parts: HttpParts, blueprints: Iterable[Blueprint]) -> Flask:
+def build_app(parts: HttpParts, blueprints: Iterable[Blueprint], sockets: Iterable[SocketRoutes] = ()) -> Flask:
     """Return the application with these parts and routes."""
     app = Flask("maas", static_folder=None)
     app.request_class = PlatformRequest
@@ -54,13 +60,23 @@ def build_app(parts: HttpParts, blueprints: Iterable[Blueprint]) -> Flask:
         slots=StreamSlots(parts.most_streams), draining=parts.draining, sign_in=parts.sign_in
     )
     measures = Measures()
-    api = _Api(app)
+    api = _Api(app, spec_kwargs={"marshmallow_plugin": MarshmallowPlugin(schema_name_resolver=_schema_name)})
     register_error_handlers(app)
     register_hooks(app, parts.sign_in, measures)
     for blueprint in blueprints:
         api.register_blueprint(blueprint)
+    register_sockets(app, _socket_parts(parts), sockets)
     register_system_routes(app, api, measures, parts.readiness)
     return app
+
+
+def _socket_parts(parts: HttpParts) -> SocketParts:
+    return SocketParts(
+        sign_in=parts.sign_in,
+        hub=SocketHub(parts.draining),
+        open_sockets=OpenSockets(parts.sign_in, most_per_user=parts.most_sockets_per_user),
+        slots=StreamSlots(parts.most_sockets),
+    )
 
 
 _SETTINGS = {
@@ -117,13 +133,23 @@ class _Api(flask_smorest.Api):  # type: ignore[misc] # flask-smorest is untyped
         """Leave errors to our own handlers."""
 
 
+def _schema_name(schema: Schema | type[Schema]) -> str:
+    """Name a schema in the API document; one with only some of its fields, or none required, is another than its class."""
+    if isinstance(schema, type):
+        return schema.__name__
+    kept = "".join(sorted(name.title() for name in schema.only or ()))
+    dropped = "".join(sorted(name.title() for name in schema.exclude))
+    suffixes = ("Change" if schema.partial else "", f"Only{kept}" if kept else "", f"Without{dropped}" if dropped else "")
+    return type(schema).__name__ + "".join(suffixes)
+
+
 class _OrjsonProvider(JSONProvider):
     """Flask's JSON by orjson."""
 
-    def dumps(self, obj: Any, **_kwargs: Any) -> str:  # noqa: ANN401
+    def dumps(self, obj: Any, **_kwargs: Any) -> str:
         return orjson.dumps(obj).decode()
 
-    def loads(self, s: str | bytes, **_kwargs: Any) -> Any:  # noqa: ANN401
+    def loads(self, s: str | bytes, **_kwargs: Any) -> Any:
         return orjson.loads(s)
 
 

@@ -48,7 +48,7 @@ class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc] # flask-smorest 
         methods: tuple[str, ...] | list[str] = ("GET",),
         locate: Callable[..., object] | None = None,
         idempotent: bool | None = None,
-        **options: Any,  # noqa: ANN401 - flask's own
+        **options: Any,
     ) -> Decorator[View]:
         """Register a view.
 
@@ -78,7 +78,7 @@ class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc] # flask-smorest 
 
         def decorate(view: View) -> View:
             @wraps(view)
-            def parsed(*args: Any, **path: Any) -> Any:  # noqa: ANN401
+            def parsed(*args: Any, **path: Any) -> Any:
                 request = current_request()
                 try:
                     form = load_form(schema, load(request, required))
@@ -87,15 +87,15 @@ class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc] # flask-smorest 
                     raise
                 return view(*args, form, **path)
 
-            parsed._apidoc = deepcopy(getattr(view, "_apidoc", {}))  # type: ignore[attr-defined]  # noqa: SLF001
-            documents = parsed._apidoc.setdefault("arguments", {})  # type: ignore[attr-defined]  # noqa: SLF001
+            parsed._apidoc = deepcopy(getattr(view, "_apidoc", {}))  # type: ignore[attr-defined]
+            documents = parsed._apidoc.setdefault("arguments", {})  # type: ignore[attr-defined]
             documents.setdefault("parameters", []).append(parameter)
             documents.setdefault("responses", {})[422] = HTTPStatus.UNPROCESSABLE_ENTITY.name
             return parsed  # type: ignore[return-value]
 
         return decorate
 
-    def response(  # noqa: PLR0913 - keywords, each of which most routes leave out
+    def response(
         self,
         status_code: int,
         schema: Schema | None = None,
@@ -114,7 +114,7 @@ class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc] # flask-smorest 
 
         def decorate(view: View) -> View:
             @wraps(view)
-            def answered(*args: Any, **path: Any) -> Response:  # noqa: ANN401
+            def answered(*args: Any, **path: Any) -> Response:
                 result = view(*args, **path)
                 if isinstance(result, Response):
                     return result
@@ -124,26 +124,26 @@ class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc] # flask-smorest 
                     response.headers["Location"] = location.format_map({**path, **data})
                 return response
 
-            answered._apidoc = deepcopy(getattr(view, "_apidoc", {}))  # type: ignore[attr-defined]  # noqa: SLF001
+            answered._apidoc = deepcopy(getattr(view, "_apidoc", {}))  # type: ignore[attr-defined]
             document = {
                 "schema": _envelope_schema(schema) if enveloped and content_type is None else schema,
                 "description": description or HTTPStatus(status_code).phrase,
                 "content_type": content_type,
             }
             kept = {name: value for name, value in document.items() if value is not None or name == "content_type"}
-            responses = answered._apidoc.setdefault("response", {}).setdefault("responses", {})  # type: ignore[attr-defined]  # noqa: SLF001
+            responses = answered._apidoc.setdefault("response", {}).setdefault("responses", {})  # type: ignore[attr-defined]
             responses.setdefault(status_code, []).append(kept)
-            answered._apidoc.setdefault("success_status_codes", []).append(status_code)  # type: ignore[attr-defined]  # noqa: SLF001
+            answered._apidoc.setdefault("success_status_codes", []).append(status_code)  # type: ignore[attr-defined]
             return answered  # type: ignore[return-value]
 
         return decorate
 
 
-def _load_json(request: PlatformRequest, required: bool) -> dict[str, Any]:  # noqa: FBT001
+def _load_json(request: PlatformRequest, required: bool) -> dict[str, Any]:
     return read_json_object(request, required=required)
 
 
-def _load_query(request: PlatformRequest, _required: bool) -> dict[str, str]:  # noqa: FBT001
+def _load_query(request: PlatformRequest, _required: bool) -> dict[str, str]:
     twice = [name for name, values in request.args.lists() if len(values) > 1]
     if twice:
         problems = [InputProblem(field=name, template="give the parameter once") for name in twice]
@@ -167,11 +167,11 @@ def _document_access(view: View, rules: RouteRules) -> View:
     """Say in the API document who may call `view`."""
 
     @wraps(view)
-    def documented(*args: Any, **path: Any) -> Any:  # noqa: ANN401
+    def documented(*args: Any, **path: Any) -> Any:
         return view(*args, **path)
 
-    documented._apidoc = deepcopy(getattr(view, "_apidoc", {}))  # type: ignore[attr-defined]  # noqa: SLF001
-    manual = documented._apidoc.setdefault("manual_doc", {})  # type: ignore[attr-defined]  # noqa: SLF001
+    documented._apidoc = deepcopy(getattr(view, "_apidoc", {}))  # type: ignore[attr-defined]
+    manual = documented._apidoc.setdefault("manual_doc", {})  # type: ignore[attr-defined]
     manual["security"] = [] if rules.access is Gate.PUBLIC else [{"token": []}]
     if rules.access is Gate.SIGNED_IN or isinstance(rules.access, Permission):
         manual["security"].append({"key": []})

@@ -79,7 +79,7 @@ def check_no_content_encoding(request: PlatformRequest) -> None:
         raise UnsupportedContentType("a Content-Encoding is not taken: send the body as it is")
 
 
-def parse_json(raw: bytes) -> Any:  # noqa: ANN401 - any JSON value
+def parse_json(raw: bytes) -> Any:
     """Return the value of `raw`, strictly RFC 8259: UTF-8, no duplicate keys, no NaN, at most 64 deep.
 
     Raises Malformed, or Invalid for well-formed values that the platform cannot hold: text with NUL, numbers beyond 64 bits.

@@ -126,7 +126,7 @@ class _EventStream:
             seconds = round(time.monotonic() - self._started_at, 3)
             log.info("stream ended", outcome=outcome, events=self._events, seconds=seconds)
 
-    def _encode(self, item: Any) -> Generator[bytes, None, None]:  # noqa: ANN401
+    def _encode(self, item: Any) -> Generator[bytes, None, None]:
         try:
             while item is not _END and not self._watched.gone:
                 self._check()
@@ -144,7 +144,7 @@ class _EventStream:
             self._outcome = "done" if self._outcome == "cut off" else self._outcome
             yield _DONE
 
-    def _part(self, item: Any) -> bytes | None:  # noqa: ANN401
+    def _part(self, item: Any) -> bytes | None:
         if item is None:
             return _HEARTBEAT if time.monotonic() - self._told_at >= HEARTBEAT_SECONDS else None
         self._events += 1

@@ -24,9 +24,9 @@ _Messages = dict[str, str | list[Any] | dict[Any, Any]]
 class Text(fields.String):
     """Text, taken as it is: never trimmed, never made of something else; without NUL."""
 
-    default_error_messages: _Messages = {"nul": "text must not hold the character NUL"}  # noqa: RUF012 - marshmallow merges these
+    default_error_messages: _Messages = {"nul": "text must not hold the character NUL"}
 
-    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:  # noqa: ANN401
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
         if not isinstance(value, str):
             raise self.make_error("invalid")
         if "\x00" in value:
@@ -37,7 +37,7 @@ class Text(fields.String):
 class Integer(fields.Integer):
     """A whole number of 64 bits; 3.0 is one, "3", 3.5 and true are none."""
 
-    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> int:  # noqa: ANN401
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> int:
         if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
             return int(value)
         if not isinstance(value, int) or isinstance(value, bool):
@@ -50,7 +50,7 @@ class Integer(fields.Integer):
 class Number(fields.Float):
     """A finite number; text and booleans are none."""
 
-    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> float:  # noqa: ANN401
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> float:
         if not isinstance(value, (int, float)) or isinstance(value, bool):
             raise self.make_error("invalid", input=value)
         if not math.isfinite(value):
@@ -61,7 +61,7 @@ class Number(fields.Float):
 class Boolean(fields.Boolean):
     """`true` or `false`, and nothing that is like them."""
 
-    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> bool:  # noqa: ANN401
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> bool:
         if not isinstance(value, bool):
             raise self.make_error("invalid", input=value)
         return value
@@ -70,21 +70,21 @@ class Boolean(fields.Boolean):
 class Identifier(fields.UUID):
     """A UUID in its usual form of five groups."""
 
-    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> UUID:  # noqa: ANN401
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> UUID:
         if not isinstance(value, str) or not _UUID.fullmatch(value):
             raise self.make_error("invalid_uuid")
         return UUID(value)
 
-    def _serialize(self, value: Any, attr: str | None, obj: Any, **kwargs: Any) -> str | None:  # noqa: ANN401
+    def _serialize(self, value: Any, attr: str | None, obj: Any, **kwargs: Any) -> str | None:
         return None if value is None else str(value)
 
 
 class Timestamp(fields.AwareDateTime):
     """A time by RFC 3339 with its zone; goes out in UTC, ending in Z."""
 
-    default_error_messages: _Messages = {"zone": "a time is written like 2026-01-31T12:00:00Z"}  # noqa: RUF012 - marshmallow merges these
+    default_error_messages: _Messages = {"zone": "a time is written like 2026-01-31T12:00:00Z"}
 
-    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> datetime:  # noqa: ANN401
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> datetime:
         if not isinstance(value, str) or not _RFC_3339.fullmatch(value):
             raise self.make_error("zone")
         try:
@@ -92,14 +92,14 @@ class Timestamp(fields.AwareDateTime):
         except (ValueError, OverflowError) as error:
             raise self.make_error("zone") from error
 
-    def _serialize(self, value: Any, attr: str | None, obj: Any, **kwargs: Any) -> str | None:  # noqa: ANN401
+    def _serialize(self, value: Any, attr: str | None, obj: Any, **kwargs: Any) -> str | None:
         return None if value is None else utc_timestamp(value)
 
 
 class Choice(fields.Enum[StrEnum]):
     """One of the values of a StrEnum."""
 
-    def __init__(self, kinds: type[StrEnum], **kwargs: Any) -> None:  # noqa: ANN401
+    def __init__(self, kinds: type[StrEnum], **kwargs: Any) -> None:
         super().__init__(kinds, by_value=Text, **kwargs)
         self.error_messages["unknown"] = "Must be one of: {choices}."
 
@@ -107,7 +107,7 @@ class Choice(fields.Enum[StrEnum]):
 class QueryInteger(Integer):
     """A whole number in the address, where everything is text."""
 
-    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> int:  # noqa: ANN401
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> int:
         if not isinstance(value, str) or not _WHOLE_NUMBER.fullmatch(value):
             raise self.make_error("invalid", input=value)
         return super()._deserialize(int(value), attr, data, **kwargs)
@@ -116,7 +116,7 @@ class QueryInteger(Integer):
 class QueryNumber(Number):
     """A number in the address, where everything is text."""
 
-    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> float:  # noqa: ANN401
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> float:
         if not isinstance(value, str) or not _DECIMAL_NUMBER.fullmatch(value):
             raise self.make_error("invalid", input=value)
         return super()._deserialize(float(value), attr, data, **kwargs)
@@ -125,5 +125,5 @@ class QueryNumber(Number):
 class QueryBoolean(Boolean):
     """`true` or `false` in the address, where everything is text."""
 
-    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> bool:  # noqa: ANN401
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> bool:
         return super()._deserialize({"true": True, "false": False}.get(value, value), attr, data, **kwargs)

@@ -30,7 +30,7 @@ class ListQuery(StrictSchema):
         metadata={"description": "Literal text, looked for without case in name and description."},
     )
 
-    def __init__(self, **options: Any) -> None:  # noqa: ANN401
+    def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         self.fields["sort"].validators = [validate.OneOf(self.sorts)]
 
@@ -57,14 +57,14 @@ class Pagination(StrictSchema):
 
 
 class _PageSchema(StrictSchema):
-    def get_attribute(self, obj: Any, attr: str, default: Any) -> Any:  # noqa: ANN401
+    def get_attribute(self, obj: Any, attr: str, default: Any) -> Any:
         if isinstance(obj, Page):
             return obj if attr == "pagination" else obj.items
         return super().get_attribute(obj, attr, default)
 
 
 class _ListSchema(StrictSchema):
-    def get_attribute(self, obj: Any, attr: str, default: Any) -> Any:  # noqa: ANN401
+    def get_attribute(self, obj: Any, attr: str, default: Any) -> Any:
         return obj
 
 

@@ -64,13 +64,13 @@ class StrictSchema(Schema):
     class Meta:
         unknown = RAISE
 
-    def get_attribute(self, obj: Any, attr: str, default: Any) -> Any:  # noqa: ANN401
+    def get_attribute(self, obj: Any, attr: str, default: Any) -> Any:
         if isinstance(obj, Mapping) or "." in attr:
             return get_value(obj, attr, default)
         return getattr(obj, attr)
 
 
-def load_form(schema: Schema, data: object) -> Any:  # noqa: ANN401 - whatever the schema makes
+def load_form(schema: Schema, data: object) -> Any:
     """Return what `schema` makes of `data`, or raise Invalid with one problem per field."""
     try:
         return schema.load(data)  # type: ignore[arg-type]
@@ -78,13 +78,13 @@ def load_form(schema: Schema, data: object) -> Any:  # noqa: ANN401 - whatever t
         raise form_error(error.messages) from error
 
 
-def form_error(messages: Any) -> Invalid:  # noqa: ANN401 - marshmallow's nested dictionaries
+def form_error(messages: Any) -> Invalid:
     """Return marshmallow's messages as one error."""
     problems = [_problem(path, message) for path, message in _first_messages(messages, "")]
     return Invalid("the input is not valid", problems=problems)
 
 
-def _first_messages(messages: Any, path: str) -> Iterator[tuple[str, str]]:  # noqa: ANN401
+def _first_messages(messages: Any, path: str) -> Iterator[tuple[str, str]]:
     """Yield the first message of each field, with its dotted path."""
     if isinstance(messages, Mapping):
         for key, below in messages.items():

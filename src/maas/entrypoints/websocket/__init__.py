@@ -1,0 +1,1 @@
+"""The WebSocket entrypoint: signed-in, bounded connections beside the HTTP API."""
