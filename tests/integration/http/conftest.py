@@ -42,9 +42,8 @@ class Server:
 
     def wait_for_line(self, part: str, seconds: float = 10) -> str:
         """Return the first line that holds `part`, once it is printed."""
-        found: list[str] = []
-        wait_until(lambda: bool(found.extend(line for line in list(self.lines) if part in line) or found), seconds)
-        return found[0]
+        wait_until(lambda: any(part in line for line in list(self.lines)), seconds)
+        return next(line for line in self.lines if part in line)
 
     def stop(self) -> int:
         self.process.send_signal(signal.SIGTERM)

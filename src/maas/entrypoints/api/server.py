@@ -15,6 +15,7 @@ from maas.entrypoints.http.measures import MULTIPROCESS_FOLDER
 THREADS = 640
 GRACEFUL_SECONDS = 28
 KEEPALIVE_SECONDS = 30
+_MEMORY = "/dev/shm"  # noqa: S108 - where gunicorn advises to keep its heartbeats
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,6 +84,6 @@ def _configuration(options: ServerOptions) -> dict[str, Any]:
         "secure_scheme_headers": {},
         "forwarder_headers": "",
         "control_socket_disable": True,
-        "worker_tmp_dir": "/dev/shm" if Path("/dev/shm").is_dir() else None,
+        "worker_tmp_dir": _MEMORY if Path(_MEMORY).is_dir() else None,
         "proc_name": "maas api",
     }

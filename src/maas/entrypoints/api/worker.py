@@ -31,7 +31,7 @@ class Connection(gthread.TConn):  # type: ignore[misc] # gunicorn is untyped
 
     reaper: ConnectionReaper
 
-    def close(self, graceful: bool = False) -> None:
+    def close(self, graceful: bool = False) -> None:  # noqa: FBT001, FBT002 - gunicorn's signature
         if graceful:
             self.reaper.linger(self.sock)
         else:

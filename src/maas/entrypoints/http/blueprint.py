@@ -22,7 +22,6 @@ from maas.entrypoints.http.request import PlatformRequest, current_request
 from maas.entrypoints.http.schemas import load_form
 
 View = TypeVar("View", bound=Callable[..., Any])
-Decorator = Callable[[View], View]
 ROUTE_RULES = "maas.route_rules"
 _FORM_ERRORS = (Invalid, Malformed, TooLarge, UnsupportedContentType, LengthRequired)
 
@@ -49,7 +48,7 @@ class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc] # flask-smorest 
         locate: Callable[..., object] | None = None,
         idempotent: bool | None = None,
         **options: Any,
-    ) -> Decorator[View]:
+    ) -> Callable[[View], View]:
         """Register a view.
 
         `locate` takes the parameters of the path, and raises NotFound or Forbidden where the caller may not have what it
@@ -71,7 +70,7 @@ class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc] # flask-smorest 
 
     def arguments(
         self, schema: Schema, *, location: str = "json", required: bool = True, **documentation: object
-    ) -> Decorator[View]:
+    ) -> Callable[[View], View]:
         """Hand the view what `schema` makes of the body (`json`) or the address (`query`)."""
         load = _LOADERS[location]
         parameter = {"in": location, "required": required, "schema": schema, **documentation}
@@ -81,21 +80,20 @@ class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc] # flask-smorest 
             def parsed(*args: Any, **path: Any) -> Any:
                 request = current_request()
                 try:
-                    form = load_form(schema, load(request, required))
+                    form = load_form(schema, load(request, required=required))
                 except _FORM_ERRORS:
                     _locate_first(request, path)
                     raise
                 return view(*args, form, **path)
 
-            parsed._apidoc = deepcopy(getattr(view, "_apidoc", {}))  # type: ignore[attr-defined]
-            documents = parsed._apidoc.setdefault("arguments", {})  # type: ignore[attr-defined]
+            documents = _documents(parsed, view).setdefault("arguments", {})
             documents.setdefault("parameters", []).append(parameter)
             documents.setdefault("responses", {})[422] = HTTPStatus.UNPROCESSABLE_ENTITY.name
             return parsed  # type: ignore[return-value]
 
         return decorate
 
-    def response(
+    def response(  # noqa: PLR0913 - keywords, each of which most routes leave out
         self,
         status_code: int,
         schema: Schema | None = None,
@@ -105,7 +103,7 @@ class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc] # flask-smorest 
         enveloped: bool = True,
         content_type: str | None = None,
         description: str | None = None,
-    ) -> Decorator[View]:
+    ) -> Callable[[View], View]:
         """Answer what the view returns, dumped by `schema`, in the envelope; a Response passes as it is.
 
         `message` is an English sentence of the catalogue. `location` is a template of the Location header,
@@ -124,26 +122,26 @@ class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc] # flask-smorest 
                     response.headers["Location"] = location.format_map({**path, **data})
                 return response
 
-            answered._apidoc = deepcopy(getattr(view, "_apidoc", {}))  # type: ignore[attr-defined]
+            documents = _documents(answered, view)
             document = {
                 "schema": _envelope_schema(schema) if enveloped and content_type is None else schema,
                 "description": description or HTTPStatus(status_code).phrase,
                 "content_type": content_type,
             }
             kept = {name: value for name, value in document.items() if value is not None or name == "content_type"}
-            responses = answered._apidoc.setdefault("response", {}).setdefault("responses", {})  # type: ignore[attr-defined]
+            responses = documents.setdefault("response", {}).setdefault("responses", {})
             responses.setdefault(status_code, []).append(kept)
-            answered._apidoc.setdefault("success_status_codes", []).append(status_code)  # type: ignore[attr-defined]
+            documents.setdefault("success_status_codes", []).append(status_code)
             return answered  # type: ignore[return-value]
 
         return decorate
 
 
-def _load_json(request: PlatformRequest, required: bool) -> dict[str, Any]:
+def _load_json(request: PlatformRequest, *, required: bool) -> dict[str, Any]:
     return read_json_object(request, required=required)
 
 
-def _load_query(request: PlatformRequest, _required: bool) -> dict[str, str]:
+def _load_query(request: PlatformRequest, **_options: bool) -> dict[str, str]:
     twice = [name for name, values in request.args.lists() if len(values) > 1]
     if twice:
         problems = [InputProblem(field=name, template="give the parameter once") for name in twice]
@@ -151,7 +149,7 @@ def _load_query(request: PlatformRequest, _required: bool) -> dict[str, str]:
     return request.args.to_dict()
 
 
-_LOADERS: Mapping[str, Callable[[PlatformRequest, bool], dict[str, Any]]] = {"json": _load_json, "query": _load_query}
+_LOADERS: Mapping[str, Callable[..., dict[str, Any]]] = {"json": _load_json, "query": _load_query}
 
 
 def _locate_first(request: PlatformRequest, path: Mapping[str, Any]) -> None:
@@ -163,6 +161,13 @@ def _keep_rules(state: BlueprintSetupState, name: str, endpoint: str, rules: Rou
     state.app.extensions.setdefault(ROUTE_RULES, {})[f"{name}.{endpoint}"] = rules
 
 
+def _documents(wrapper: Callable[..., Any], view: Callable[..., Any]) -> dict[str, Any]:
+    """Return what `wrapper` tells flask-smorest of itself: at first what `view` told."""
+    documents: dict[str, Any] = deepcopy(vars(view).get("_apidoc", {}))
+    vars(wrapper)["_apidoc"] = documents
+    return documents
+
+
 def _document_access(view: View, rules: RouteRules) -> View:
     """Say in the API document who may call `view`."""
 
@@ -170,8 +175,7 @@ def _document_access(view: View, rules: RouteRules) -> View:
     def documented(*args: Any, **path: Any) -> Any:
         return view(*args, **path)
 
-    documented._apidoc = deepcopy(getattr(view, "_apidoc", {}))  # type: ignore[attr-defined]
-    manual = documented._apidoc.setdefault("manual_doc", {})  # type: ignore[attr-defined]
+    manual = _documents(documented, view).setdefault("manual_doc", {})
     manual["security"] = [] if rules.access is Gate.PUBLIC else [{"token": []}]
     if rules.access is Gate.SIGNED_IN or isinstance(rules.access, Permission):
         manual["security"].append({"key": []})
