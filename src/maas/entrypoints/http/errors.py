@@ -15,6 +15,7 @@ from maas.domain import errors as domain
 from maas.domain.errors import MaasError
 from maas.entrypoints.http.envelope import failure
 from maas.entrypoints.http.request import current_request
+from maas.entrypoints.http.sign_in import refused_allowance
 
 log = structlog.get_logger(__name__)
 
@@ -89,6 +90,9 @@ def status_of(error: MaasError) -> int:
 def answer_error(error: MaasError, status: int | None = None) -> Response:
     """Return the answer that `error` becomes."""
     status = status or status_of(error)
+    if isinstance(error, domain.RateLimited):
+        # The headers tell of the limit that refused.
+        current_request().allowance = refused_allowance(error)
     response = failure(error, status)
     response.headers.extend(_error_headers(error, status))
     return response

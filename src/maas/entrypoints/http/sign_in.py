@@ -9,7 +9,7 @@ from flask import Flask, Response
 from werkzeug.datastructures import Headers
 
 from maas.application.actor import Actor
-from maas.domain.errors import MaasError, RateLimited, Unauthenticated
+from maas.domain.errors import RateLimited, Unauthenticated
 from maas.entrypoints.http.access import Gate, check_access
 from maas.entrypoints.http.request import PlatformRequest, current_request
 
@@ -77,10 +77,8 @@ def register_allowance_headers(app: Flask) -> None:
     app.after_request(_tell_allowance)
 
 
-def refused_allowance(error: MaasError) -> CallAllowance | None:
+def refused_allowance(error: RateLimited) -> CallAllowance:
     """Return the allowance that a refusal tells of."""
-    if not isinstance(error, RateLimited):
-        return None
     return CallAllowance(limit=error.limit, remaining=0, reset_seconds=error.retry_after_seconds)
 
 

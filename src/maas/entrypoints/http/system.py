@@ -1,11 +1,15 @@
 """What operators and developers read: health, readiness, measures, the API document and its page."""
 
+from collections.abc import Callable, Mapping
+
 import orjson
 from flask import Flask, Response, send_from_directory
 from flask_smorest import Api
 from swagger_ui_bundle import swagger_ui_path
 
 from maas.domain.errors import NotFound
+from maas.entrypoints.http.access import Gate, RouteRules
+from maas.entrypoints.http.blueprint import ROUTE_RULES
 from maas.entrypoints.http.envelope import json_response
 from maas.entrypoints.http.measures import Measures
 from maas.entrypoints.http.readiness import Readiness
@@ -46,13 +50,18 @@ _POLICY = (
 
 def register_system_routes(app: Flask, api: Api, measures: Measures, readiness: Readiness) -> None:
     """Add the routes that need no sign-in and wear no envelope."""
-    app.add_url_rule("/healthz", view_func=_healthz)
-    app.add_url_rule("/readyz", "readyz", lambda: _readyz(readiness))
-    app.add_url_rule("/metrics", "metrics", lambda: Response(measures.text(), content_type=_PROMETHEUS_TYPE))
-    app.add_url_rule("/openapi.json", view_func=_Document(api).answer, endpoint="openapi")
-    app.add_url_rule("/docs", "docs", lambda: _guarded(Response(_PAGE, content_type="text/html; charset=utf-8")))
-    app.add_url_rule("/docs/start.js", "docs_start", lambda: _guarded(Response(_START, content_type=_SCRIPT_TYPE)))
-    app.add_url_rule("/docs/assets/<name>", view_func=_asset)
+    routes: Mapping[str, tuple[str, Callable[..., Response]]] = {
+        "/healthz": ("healthz", _healthz),
+        "/readyz": ("readyz", lambda: _readyz(readiness)),
+        "/metrics": ("metrics", lambda: Response(measures.text(), content_type=_PROMETHEUS_TYPE)),
+        "/openapi.json": ("openapi", _Document(api).answer),
+        "/docs": ("docs", lambda: _guarded(Response(_PAGE, content_type="text/html; charset=utf-8"))),
+        "/docs/start.js": ("docs_start", lambda: _guarded(Response(_START, content_type=_SCRIPT_TYPE))),
+        "/docs/assets/<name>": ("docs_asset", _asset),
+    }
+    for path, (endpoint, view) in routes.items():
+        app.add_url_rule(path, endpoint, view)
+        app.extensions[ROUTE_RULES][endpoint] = RouteRules(access=Gate.PUBLIC)
 
 
 def _healthz() -> Response:
