@@ -30,6 +30,8 @@ from maas.entrypoints.http.sign_in import CallAllowance, SignIn, current_actor
 from maas.entrypoints.websocket.client import SocketClient
 from maas.entrypoints.websocket.routes import SocketRoutes
 
+Client = Any
+"""Flask's test client; the JSON of its answers is taken to be there."""
 ALICE, BOB, ADA = (UUID(int=number) for number in (0xA11CE, 0xB0B, 0xADA))
 KNOWN_THING = UUID("01900000-0000-7000-8000-000000000001")
 LIMIT = 1000

@@ -1,9 +1,8 @@
 """The toy API in this process."""
 
 import pytest
-from flask.testing import FlaskClient
 
-from tests.toy_api import Sessions, make_app, seen
+from tests.toy_api import Client, Sessions, make_app, seen
 
 
 @pytest.fixture
@@ -12,6 +11,6 @@ def sessions() -> Sessions:
 
 
 @pytest.fixture
-def client(sessions: Sessions) -> FlaskClient:
+def client(sessions: Sessions) -> Client:
     seen.clear()
     return make_app(sessions).test_client()

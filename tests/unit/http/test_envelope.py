@@ -3,7 +3,6 @@
 import re
 
 import pytest
-from flask.testing import FlaskClient
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug import exceptions
@@ -11,7 +10,7 @@ from werkzeug import exceptions
 from maas.domain import errors
 from maas.domain.errors import MaasError, Problem
 from maas.entrypoints.http.errors import STATUS_AND_CODE
-from tests.toy_api import FAILURES, KNOWN_THING
+from tests.toy_api import FAILURES, KNOWN_THING, Client
 
 ALICE = {"Authorization": "Bearer alice"}
 ENGLISH = {**ALICE, "Accept-Language": "en"}
@@ -28,7 +27,7 @@ def test_every_error_of_the_domain_has_a_status(kind: type[MaasError]) -> None:
     assert kind in STATUS_AND_CODE
 
 
-def test_a_success_wears_the_envelope(client: FlaskClient) -> None:
+def test_a_success_wears_the_envelope(client: Client) -> None:
     answer = client.get(f"/api/v1/things/{KNOWN_THING}", headers=ALICE)
 
     assert answer.status_code == 200
@@ -45,13 +44,13 @@ def test_a_success_wears_the_envelope(client: FlaskClient) -> None:
     assert answer.headers["Cache-Control"] == "no-store"
 
 
-def test_nothing_to_say_is_null(client: FlaskClient) -> None:
+def test_nothing_to_say_is_null(client: Client) -> None:
     answer = client.delete(f"/api/v1/things/{KNOWN_THING}", headers=ALICE)
 
     assert (answer.status_code, answer.json["data"]) == (200, None)
 
 
-def test_a_creation_tells_where_the_new_thing_is(client: FlaskClient) -> None:
+def test_a_creation_tells_where_the_new_thing_is(client: Client) -> None:
     answer = client.post("/api/v1/things", json={"name": "x"}, headers=ALICE)
 
     assert answer.status_code == 201
@@ -59,7 +58,7 @@ def test_a_creation_tells_where_the_new_thing_is(client: FlaskClient) -> None:
     assert answer.headers["Location"] == f"/api/v1/things/{KNOWN_THING}"
 
 
-def test_an_error_wears_the_envelope(client: FlaskClient) -> None:
+def test_an_error_wears_the_envelope(client: Client) -> None:
     answer = client.post("/api/v1/things", json={}, headers=ENGLISH)
 
     body = answer.json
@@ -74,14 +73,14 @@ def test_an_error_wears_the_envelope(client: FlaskClient) -> None:
 
 
 @pytest.mark.parametrize("given", ["abc", "A-b_c.1", "x" * 128])
-def test_a_well_formed_request_id_is_kept(client: FlaskClient, given: str) -> None:
+def test_a_well_formed_request_id_is_kept(client: Client, given: str) -> None:
     answer = client.get("/api/v1/things", headers={**ALICE, "X-Request-ID": given})
 
     assert answer.json["request_id"] == answer.headers["X-Request-ID"] == given
 
 
 @pytest.mark.parametrize("given", ["", "a b", "x" * 129, "a/b", "é"])
-def test_any_other_request_id_is_replaced(client: FlaskClient, given: str) -> None:
+def test_any_other_request_id_is_replaced(client: Client, given: str) -> None:
     answer = client.get("/api/v1/things", headers={**ALICE, "X-Request-ID": given})
 
     assert UUID_7.fullmatch(answer.headers["X-Request-ID"])
@@ -105,7 +104,7 @@ def test_any_other_request_id_is_replaced(client: FlaskClient, given: str) -> No
         (",;=;,", False),
     ],
 )
-def test_the_language_follows_accept_language(client: FlaskClient, header: str | None, english: bool) -> None:  # noqa: FBT001
+def test_the_language_follows_accept_language(client: Client, header: str | None, english: bool) -> None:  # noqa: FBT001
     headers = ALICE if header is None else {**ALICE, "Accept-Language": header}
 
     message = client.get("/api/v1/things", headers=headers).json["message"]
@@ -124,16 +123,14 @@ def test_the_language_follows_accept_language(client: FlaskClient, header: str |
         ("/api/v1/things", "OPTIONS", 405, "RESOURCE_001"),
     ],
 )
-def test_unknown_addresses_and_methods_wear_the_envelope(
-    client: FlaskClient, path: str, method: str, status: int, code: str
-) -> None:
+def test_unknown_addresses_and_methods_wear_the_envelope(client: Client, path: str, method: str, status: int, code: str) -> None:
     answer = client.open(path, method=method)
 
     assert (answer.status_code, answer.json["error"]["code"]) == (status, code)
     assert answer.json["request_id"]
 
 
-def test_a_wrong_method_tells_the_right_ones(client: FlaskClient) -> None:
+def test_a_wrong_method_tells_the_right_ones(client: Client) -> None:
     allowed = client.patch("/api/v1/things").headers["Allow"]
 
     assert set(allowed.split(", ")) >= {"GET", "POST"}
@@ -155,7 +152,7 @@ def test_a_wrong_method_tells_the_right_ones(client: FlaskClient) -> None:
         (lambda: errors.StorageFull("there is no room on the disk"), 507, "SYSTEM_002"),
     ],
 )
-def test_statuses_of_the_framework_have_codes_of_ours(client: FlaskClient, made: object, status: int, code: str) -> None:
+def test_statuses_of_the_framework_have_codes_of_ours(client: Client, made: object, status: int, code: str) -> None:
     FAILURES["it"] = made  # type: ignore[assignment]
 
     answer = client.get("/api/v1/things/raise/it")
@@ -165,7 +162,7 @@ def test_statuses_of_the_framework_have_codes_of_ours(client: FlaskClient, made:
 
 
 @pytest.mark.parametrize("made", [lambda: OperationalError("SELECT secret", {}, Exception("x")), lambda: PoolTimeout("pool")])
-def test_a_database_out_of_reach_is_503_with_retry_after(client: FlaskClient, made: object) -> None:
+def test_a_database_out_of_reach_is_503_with_retry_after(client: Client, made: object) -> None:
     FAILURES["it"] = made  # type: ignore[assignment]
 
     answer = client.get("/api/v1/things/raise/it")
@@ -175,7 +172,7 @@ def test_a_database_out_of_reach_is_503_with_retry_after(client: FlaskClient, ma
     assert "secret" not in answer.text
 
 
-def test_a_bug_tells_its_request_id_and_nothing_else(client: FlaskClient, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_bug_tells_its_request_id_and_nothing_else(client: Client, capfd: pytest.CaptureFixture[str]) -> None:
     answer = client.get("/api/v1/things/bug", headers={"X-Request-ID": "find-me", "Accept-Language": "en"})
 
     assert (answer.status_code, answer.json["error"]["code"]) == (500, "SYSTEM_001")
@@ -186,7 +183,7 @@ def test_a_bug_tells_its_request_id_and_nothing_else(client: FlaskClient, capfd:
     assert "RuntimeError" in log
 
 
-def test_problems_are_told_with_their_lines(client: FlaskClient) -> None:
+def test_problems_are_told_with_their_lines(client: Client) -> None:
     problems = [Problem(field="file", template="the input is not valid", line=7)]
     FAILURES["it"] = lambda: errors.Invalid("the input is not valid", problems=problems)
 
@@ -196,7 +193,7 @@ def test_problems_are_told_with_their_lines(client: FlaskClient) -> None:
     assert details[0]["field"] == "file"
 
 
-def test_a_range_that_cannot_be_given_tells_the_size(client: FlaskClient) -> None:
+def test_a_range_that_cannot_be_given_tells_the_size(client: Client) -> None:
     FAILURES["it"] = lambda: errors.RangeNotSatisfiable(size=10)
 
     answer = client.get("/api/v1/things/raise/it")
@@ -204,7 +201,7 @@ def test_a_range_that_cannot_be_given_tells_the_size(client: FlaskClient) -> Non
     assert (answer.status_code, answer.headers["Content-Range"]) == (416, "bytes */10")
 
 
-def test_v1_errs_in_the_shape_of_openai(client: FlaskClient) -> None:
+def test_v1_errs_in_the_shape_of_openai(client: Client) -> None:
     unknown = client.get("/v1/nothing")
     anonymous = client.get("/v1/things/stream/1/1", headers={"Accept-Language": "zh"})
 
@@ -216,7 +213,7 @@ def test_v1_errs_in_the_shape_of_openai(client: FlaskClient) -> None:
     assert anonymous.json["error"]["message"].isascii()
 
 
-def test_a_page_is_answered_with_its_place_in_the_list(client: FlaskClient) -> None:
+def test_a_page_is_answered_with_its_place_in_the_list(client: Client) -> None:
     data = client.get("/api/v1/things?page=2&limit=10", headers=ALICE).json["data"]
 
     assert data["things"] == [{"id": str(KNOWN_THING), "name": "known"}]

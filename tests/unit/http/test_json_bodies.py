@@ -1,22 +1,22 @@
 """What the gate for JSON bodies lets through, and how it refuses the rest."""
 
+from contextlib import suppress
 from typing import Any
 
 import pytest
-from flask.testing import FlaskClient
 from hypothesis import given
 from hypothesis import strategies as st
 
-from maas.domain.errors import MaasError
+from maas.domain.errors import Invalid, Malformed
 from maas.entrypoints.http.body import parse_json
-from tests.toy_api import KNOWN_THING, seen
+from tests.toy_api import KNOWN_THING, Client, seen
 
 THINGS = "/api/v1/things"
 ALICE = {"Authorization": "Bearer alice", "Accept-Language": "en"}
 JSON = {**ALICE, "Content-Type": "application/json"}
 
 
-def post(client: FlaskClient, body: bytes, **headers: str) -> Any:
+def post(client: Client, body: bytes, **headers: str) -> Any:
     return client.post(THINGS, data=body, headers={**JSON, **{name.replace("_", "-"): value for name, value in headers.items()}})
 
 
@@ -42,7 +42,7 @@ def post(client: FlaskClient, body: bytes, **headers: str) -> Any:
         pytest.param(b'{"metadata": ' + b'{"a":' * 64 + b"1" + b"}" * 65, id="66 deep"),
     ],
 )
-def test_what_is_no_json_of_ours_is_400(client: FlaskClient, body: bytes) -> None:
+def test_what_is_no_json_of_ours_is_400(client: Client, body: bytes) -> None:
     answer = post(client, body)
 
     assert answer.status_code == 400
@@ -78,17 +78,19 @@ def test_what_is_no_json_of_ours_is_400(client: FlaskClient, body: bytes) -> Non
         pytest.param(b'{"name": "x", "public": "true"}', "public", "VALIDATION_002", id="true in quotes"),
         pytest.param(b'{"name": "x", "expires_at": "2030-01-01T00:00:00"}', "expires_at", "VALIDATION_002", id="no zone"),
         pytest.param(b'{"name": "x", "expires_at": "20300101T000000Z"}', "expires_at", "VALIDATION_002", id="basic format"),
-        pytest.param(b'{"name": "x", "expires_at": "0001-01-01T00:00:00+23:59"}', "expires_at", "VALIDATION_002", id="before year 1"),
-        pytest.param(b'{"name": "x", "parts": [{"size": 1}, {"size": "2"}]}', "parts.1.size", "VALIDATION_002", id="within a list"),
+        pytest.param(b'{"name": "x", "expires_at": "0001-01-01T00:00:00+23:59"}', "expires_at", "VALIDATION_002", id="too early"),
+        pytest.param(
+            b'{"name": "x", "parts": [{"size": 1}, {"size": "2"}]}', "parts.1.size", "VALIDATION_002", id="within a list"
+        ),
         pytest.param(b'{"name": "x", "parts": {"size": 1}}', "parts", "VALIDATION_002", id="an object for a list"),
-        pytest.param(b'{"name": "x", "parts": [7]}', "parts.0", "VALIDATION_002", id="a number for an object"),
+        pytest.param(b'{"name": "x", "parts": [7]}', "parts.0", "VALIDATION_002", id="no object"),
         pytest.param(b'{"name": "x", "metadata": []}', "metadata", "VALIDATION_002", id="a list for an object"),
         pytest.param(b'{"name": "x", "nmae": "y"}', "nmae", "VALIDATION_002", id="an unknown field"),
         pytest.param(b'{"name": "x", "id": "y"}', "id", "VALIDATION_002", id="a field that only goes out"),
         pytest.param(b'{"name": "x", "parts": [{"szie": 1}]}', "parts.0.szie", "VALIDATION_002", id="an unknown field within"),
     ],
 )
-def test_json_of_the_wrong_content_is_422_and_names_its_field(client: FlaskClient, body: bytes, field: str, code: str) -> None:
+def test_json_of_the_wrong_content_is_422_and_names_its_field(client: Client, body: bytes, field: str, code: str) -> None:
     answer = post(client, body)
 
     assert answer.status_code == 422
@@ -97,7 +99,7 @@ def test_json_of_the_wrong_content_is_422_and_names_its_field(client: FlaskClien
     assert not seen
 
 
-def test_each_field_at_fault_has_one_entry(client: FlaskClient) -> None:
+def test_each_field_at_fault_has_one_entry(client: Client) -> None:
     answer = post(client, b'{"size": "3", "ratio": 7, "other": 1}')
 
     details = answer.json["error"]["details"]
@@ -121,7 +123,7 @@ def test_each_field_at_fault_has_one_entry(client: FlaskClient) -> None:
         (b'{"name": "x", "expires_at": null}', {"name": "x", "expires_at": None}),
     ],
 )
-def test_what_is_right_reaches_the_view_as_it_is(client: FlaskClient, body: bytes, loaded: dict[str, Any]) -> None:
+def test_what_is_right_reaches_the_view_as_it_is(client: Client, body: bytes, loaded: dict[str, Any]) -> None:
     answer = post(client, body)
 
     assert answer.status_code == 201
@@ -131,32 +133,32 @@ def test_what_is_right_reaches_the_view_as_it_is(client: FlaskClient, body: byte
 @pytest.mark.parametrize(
     "content_type", ["text/plain", "application/x-www-form-urlencoded", "application/json; charset=utf-16", ""]
 )
-def test_another_content_type_is_415(client: FlaskClient, content_type: str) -> None:
+def test_another_content_type_is_415(client: Client, content_type: str) -> None:
     answer = post(client, b'{"name": "x"}', Content_Type=content_type)
 
     assert (answer.status_code, answer.json["error"]["code"]) == (415, "VALIDATION_004")
 
 
-def test_a_compressed_body_is_415(client: FlaskClient) -> None:
+def test_a_compressed_body_is_415(client: Client) -> None:
     answer = post(client, b'{"name": "x"}', Content_Encoding="gzip")
 
     assert (answer.status_code, answer.json["error"]["code"]) == (415, "VALIDATION_004")
 
 
-def test_a_body_that_declares_more_than_10_mb_is_413_before_it_is_read(client: FlaskClient) -> None:
+def test_a_body_that_declares_more_than_10_mb_is_413_before_it_is_read(client: Client) -> None:
     declared = {"CONTENT_LENGTH": str(10 * 1024 * 1024 + 1)}
     answer = client.post(THINGS, data=b"{}", headers=JSON, environ_overrides=declared)
 
     assert (answer.status_code, answer.json["error"]["code"]) == (413, "VALIDATION_003")
 
 
-def test_a_body_shorter_than_declared_is_400(client: FlaskClient) -> None:
+def test_a_body_shorter_than_declared_is_400(client: Client) -> None:
     answer = client.post(THINGS, data=b'{"name": "x"}', headers=JSON, environ_overrides={"CONTENT_LENGTH": "400"})
 
     assert answer.status_code == 400
 
 
-def test_a_body_may_be_left_out_where_it_is_optional(client: FlaskClient) -> None:
+def test_a_body_may_be_left_out_where_it_is_optional(client: Client) -> None:
     restart = f"{THINGS}/{KNOWN_THING}/restart"
 
     assert client.post(restart, headers=ALICE).json["data"]["given"] == {}
@@ -165,7 +167,7 @@ def test_a_body_may_be_left_out_where_it_is_optional(client: FlaskClient) -> Non
     assert client.post(restart, headers=JSON, data=b"[]").status_code == 422
 
 
-def test_an_unknown_field_of_ten_megabytes_is_told_in_short(client: FlaskClient) -> None:
+def test_an_unknown_field_of_ten_megabytes_is_told_in_short(client: Client) -> None:
     answer = post(client, b'{"' + b"k" * 5_000_000 + b'": 1}')
 
     assert answer.status_code == 422
@@ -174,7 +176,5 @@ def test_an_unknown_field_of_ten_megabytes_is_told_in_short(client: FlaskClient)
 
 @given(st.binary(max_size=200) | st.text(max_size=100).map(str.encode))
 def test_any_bytes_are_parsed_or_refused_by_one_of_our_errors(raw: bytes) -> None:
-    try:
+    with suppress(Malformed, Invalid):
         parse_json(raw)
-    except MaasError as error:
-        assert error.code.startswith("VALIDATION_")

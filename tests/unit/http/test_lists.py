@@ -1,21 +1,20 @@
 """What the address of a list may say."""
 
 import pytest
-from flask.testing import FlaskClient
 
 from maas.domain.paging import Order, PageRequest
-from tests.toy_api import seen
+from tests.toy_api import Client, seen
 
 ALICE = {"Authorization": "Bearer alice", "Accept-Language": "en"}
 
 
-def test_a_list_is_paged_by_default(client: FlaskClient) -> None:
+def test_a_list_is_paged_by_default(client: Client) -> None:
     client.get("/api/v1/things", headers=ALICE)
 
     assert seen == [{"page": PageRequest()}]
 
 
-def test_paging_sorting_searching_and_filters_reach_the_use_case(client: FlaskClient) -> None:
+def test_paging_sorting_searching_and_filters_reach_the_use_case(client: Client) -> None:
     client.get("/api/v1/things?page=3&limit=100&sort=size&order=asc&search=a%25b&public=true", headers=ALICE)
 
     wanted = PageRequest(number=3, limit=100, sort="size", order=Order.ASCENDING, search="a%b")
@@ -46,7 +45,7 @@ def test_paging_sorting_searching_and_filters_reach_the_use_case(client: FlaskCl
         ("page=1&page=2", "page", "VALIDATION_002"),
     ],
 )
-def test_a_wrong_parameter_is_422_by_its_own_name(client: FlaskClient, query: str, field: str, code: str) -> None:
+def test_a_wrong_parameter_is_422_by_its_own_name(client: Client, query: str, field: str, code: str) -> None:
     answer = client.get(f"/api/v1/things?{query}", headers=ALICE)
 
     assert answer.status_code == 422

@@ -1,9 +1,8 @@
 """Who may call, and in which order this is checked."""
 
 import pytest
-from flask.testing import FlaskClient
 
-from tests.toy_api import KNOWN_THING, LIMIT, Sessions
+from tests.toy_api import KNOWN_THING, LIMIT, Client, Sessions
 
 UNKNOWN_THING = "01900000-0000-7000-8000-00000000ffff"
 THING = f"/api/v1/things/{KNOWN_THING}"
@@ -28,7 +27,7 @@ def bearer(token: str) -> dict[str, str]:
         ({"X-API-Key": ""}, "AUTH_001"),
     ],
 )
-def test_without_a_good_credential_a_call_is_401(client: FlaskClient, headers: dict[str, str], code: str) -> None:
+def test_without_a_good_credential_a_call_is_401(client: Client, headers: dict[str, str], code: str) -> None:
     answer = client.get(THING, headers=headers)
 
     assert (answer.status_code, answer.json["error"]["code"]) == (401, code)
@@ -36,11 +35,11 @@ def test_without_a_good_credential_a_call_is_401(client: FlaskClient, headers: d
 
 
 @pytest.mark.parametrize("headers", [bearer("alice"), {"Authorization": "bearer alice"}, {"X-API-Key": "maas_reader"}])
-def test_a_token_or_a_key_signs_in(client: FlaskClient, headers: dict[str, str]) -> None:
+def test_a_token_or_a_key_signs_in(client: Client, headers: dict[str, str]) -> None:
     assert client.get(THING, headers=headers).status_code == 200
 
 
-def test_a_key_without_the_permission_is_403_whatever_it_asks_for(client: FlaskClient) -> None:
+def test_a_key_without_the_permission_is_403_whatever_it_asks_for(client: Client) -> None:
     key = bearer("maas_nothing")
     answers = [
         client.get(THING, headers=key),
@@ -53,22 +52,22 @@ def test_a_key_without_the_permission_is_403_whatever_it_asks_for(client: FlaskC
     assert [(answer.status_code, answer.json["error"]["code"]) for answer in answers] == [(403, "AUTH_003")] * 5
 
 
-def test_keys_never_touch_what_is_for_persons(client: FlaskClient) -> None:
+def test_keys_never_touch_what_is_for_persons(client: Client) -> None:
     assert client.get("/api/v1/things/mine", headers=bearer("maas_reader")).status_code == 403
     assert client.get("/api/v1/things/mine", headers=bearer("alice")).status_code == 200
 
 
-def test_administration_is_for_administrators(client: FlaskClient) -> None:
+def test_administration_is_for_administrators(client: Client) -> None:
     assert client.get("/api/v1/things/all", headers=bearer("alice")).status_code == 403
     assert client.get("/api/v1/things/all", headers=bearer("maas_reader")).status_code == 403
     assert client.get("/api/v1/things/all", headers=bearer("ada")).status_code == 200
 
 
-def test_sign_in_comes_before_the_form(client: FlaskClient) -> None:
+def test_sign_in_comes_before_the_form(client: Client) -> None:
     assert client.put(THING, data=b"{").status_code == 401
 
 
-def test_the_path_comes_before_the_form(client: FlaskClient) -> None:
+def test_the_path_comes_before_the_form(client: Client) -> None:
     for path in (f"/api/v1/things/{UNKNOWN_THING}", "/api/v1/things/no-uuid"):
         for body, content_type in ((b"{", "application/json"), (b"{}", "text/plain"), (b'{"x": 1}', "application/json")):
             answer = client.put(path, data=body, content_type=content_type, headers=bearer("alice"))
@@ -77,14 +76,14 @@ def test_the_path_comes_before_the_form(client: FlaskClient) -> None:
 
 
 @pytest.mark.parametrize("name", ["no-uuid", UNKNOWN_THING, "{01900000-0000-7000-8000-000000000001}", "%00", "0"])
-def test_an_id_that_is_malformed_and_one_that_is_unknown_are_told_alike(client: FlaskClient, name: str) -> None:
+def test_an_id_that_is_malformed_and_one_that_is_unknown_are_told_alike(client: Client, name: str) -> None:
     answer = client.get(f"/api/v1/things/{name}", headers=bearer("alice"))
 
     assert (answer.status_code, answer.json["error"]["code"]) == (404, "RESOURCE_001")
     assert name not in answer.json["error"]["message"]
 
 
-def test_every_signed_in_answer_tells_what_is_left_of_the_hour(client: FlaskClient, sessions: Sessions) -> None:
+def test_every_signed_in_answer_tells_what_is_left_of_the_hour(client: Client, sessions: Sessions) -> None:
     answers = [
         client.get(THING, headers=bearer("alice")),
         client.get("/api/v1/things?limit=0", headers=bearer("alice")),
@@ -97,7 +96,7 @@ def test_every_signed_in_answer_tells_what_is_left_of_the_hour(client: FlaskClie
     assert sessions.calls_left == LIMIT - 4
 
 
-def test_a_call_beyond_the_limit_is_429_and_tells_when_to_come_again(client: FlaskClient, sessions: Sessions) -> None:
+def test_a_call_beyond_the_limit_is_429_and_tells_when_to_come_again(client: Client, sessions: Sessions) -> None:
     sessions.calls_left = 0
 
     answer = client.get("/api/v1/things/mine", headers=bearer("maas_nothing"))
@@ -109,7 +108,7 @@ def test_a_call_beyond_the_limit_is_429_and_tells_when_to_come_again(client: Fla
     assert "X-RateLimit-Reset" in answer.headers
 
 
-def test_administrators_have_no_limit(client: FlaskClient, sessions: Sessions) -> None:
+def test_administrators_have_no_limit(client: Client, sessions: Sessions) -> None:
     sessions.calls_left = 0
 
     answer = client.get(THING, headers=bearer("ada"))
@@ -118,6 +117,6 @@ def test_administrators_have_no_limit(client: FlaskClient, sessions: Sessions) -
     assert "X-RateLimit-Limit" not in answer.headers
 
 
-def test_public_routes_look_at_no_credential(client: FlaskClient) -> None:
+def test_public_routes_look_at_no_credential(client: Client) -> None:
     assert client.get("/api/v1/things/bug", headers=bearer("forged")).status_code == 500
     assert client.get("/healthz", headers=bearer("forged")).status_code == 200

@@ -1,25 +1,24 @@
 """What operators and developers read without signing in."""
 
 import re
-
-from flask.testing import FlaskClient
+from typing import Any
 
 from maas.entrypoints.http.readiness import PartCheck
-from tests.toy_api import make_app
+from tests.toy_api import Client, make_app
 
 
 def down() -> None:
     raise ConnectionError("postgresql://user:password@host is away")
 
 
-def test_alive_is_alive(client: FlaskClient) -> None:
+def test_alive_is_alive(client: Client) -> None:
     assert client.get("/healthz").json == {"status": "ok"}
 
 
 def test_readiness_names_each_part() -> None:
     checks = {"database": PartCheck(check=lambda: {"kind": "sqlite"}), "mail": PartCheck(check=lambda: None, needed=False)}
 
-    answer = make_app(checks=checks).test_client().get("/readyz")
+    answer: Any = make_app(checks=checks).test_client().get("/readyz")
 
     assert answer.status_code == 200
     assert answer.json["status"] == "ready"
@@ -27,7 +26,7 @@ def test_readiness_names_each_part() -> None:
 
 
 def test_a_needed_part_that_is_down_makes_it_503_without_telling_why() -> None:
-    answer = make_app(checks={"database": PartCheck(check=down)}).test_client().get("/readyz")
+    answer: Any = make_app(checks={"database": PartCheck(check=down)}).test_client().get("/readyz")
 
     assert answer.status_code == 503
     assert answer.json["parts"]["database"]["status"] == "down"
@@ -36,12 +35,12 @@ def test_a_needed_part_that_is_down_makes_it_503_without_telling_why() -> None:
 
 
 def test_a_part_that_is_not_needed_only_degrades() -> None:
-    answer = make_app(checks={"mail": PartCheck(check=down, needed=False)}).test_client().get("/readyz")
+    answer: Any = make_app(checks={"mail": PartCheck(check=down, needed=False)}).test_client().get("/readyz")
 
     assert (answer.status_code, answer.json["status"]) == (200, "degraded")
 
 
-def test_measures_name_routes_and_nobody(client: FlaskClient) -> None:
+def test_measures_name_routes_and_nobody(client: Client) -> None:
     client.get("/api/v1/things/01900000-0000-7000-8000-000000000001", headers={"Authorization": "Bearer alice"})
     client.get("/api/v1/secret-name")
 
@@ -52,7 +51,7 @@ def test_measures_name_routes_and_nobody(client: FlaskClient) -> None:
     assert "alice" not in text.lower()
 
 
-def test_the_api_document_describes_every_route(client: FlaskClient) -> None:
+def test_the_api_document_describes_every_route(client: Client) -> None:
     document = client.get("/openapi.json").json
 
     assert document["openapi"].startswith("3.")
@@ -64,7 +63,7 @@ def test_the_api_document_describes_every_route(client: FlaskClient) -> None:
     assert document["paths"]["/api/v1/things/bug"]["get"]["security"] == []
 
 
-def test_the_page_of_the_document_loads_only_our_own_files(client: FlaskClient) -> None:
+def test_the_page_of_the_document_loads_only_our_own_files(client: Client) -> None:
     page = client.get("/docs")
 
     addresses = re.findall(r'(?:src|href)="([^"]+)"', page.text)
@@ -77,6 +76,6 @@ def test_the_page_of_the_document_loads_only_our_own_files(client: FlaskClient) 
     assert "http" not in page.headers["Content-Security-Policy"]
 
 
-def test_no_other_file_can_be_read_there(client: FlaskClient) -> None:
+def test_no_other_file_can_be_read_there(client: Client) -> None:
     for name in ("index.html", "..%2f__init__.py", "swagger-ui.js.map"):
         assert client.get(f"/docs/assets/{name}").status_code == 404

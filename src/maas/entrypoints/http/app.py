@@ -56,9 +56,7 @@ def build_app(parts: HttpParts, blueprints: Iterable[Blueprint], sockets: Iterab
     app.url_map.merge_slashes = False
     app.url_map.converters["uuid"] = _IdentifierConverter
     app.config.update(_SETTINGS)
-    app.extensions[STREAMING] = Streaming(
-        slots=StreamSlots(parts.most_streams), draining=parts.draining, sign_in=parts.sign_in
-    )
+    app.extensions[STREAMING] = Streaming(slots=StreamSlots(parts.most_streams), draining=parts.draining, sign_in=parts.sign_in)
     measures = Measures()
     api = _Api(app, spec_kwargs={"marshmallow_plugin": MarshmallowPlugin(schema_name_resolver=_schema_name)})
     register_error_handlers(app)

@@ -71,7 +71,8 @@ class SocketRoutes:
         def monitor(client: SocketClient, job_id: UUID, jobs: FinetuningJobs = Provide[Container.finetuning_jobs]) -> None:
 
     A handler serves one client on a thread of its own, and looks at `client.is_open` at least every second. When it returns
-    the connection is closed with 1000; a MaasError is sent as `{"type": "error", "error": …}` and closes with 4401, 4403, 4404 or 4429.
+    the connection is closed with 1000; a MaasError is sent as `{"type": "error", "error": …}` and closes with 4401, 4403,
+    4404 or 4429.
     """
 
     handlers: list[tuple[str, Access, Handler]] = field(default_factory=list)
