@@ -27,6 +27,8 @@ class Server:
     process: subprocess.Popen[str]
     port: int
     lines: list[str] = field(default_factory=list)
+    connections: list[socket.socket] = field(default_factory=list)
+    collector: threading.Thread | None = None
 
     def call(self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None) -> tuple[int, Any]:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
@@ -38,7 +40,10 @@ class Server:
             connection.close()
 
     def connect(self) -> socket.socket:
-        return socket.create_connection(("127.0.0.1", self.port), timeout=30)
+        """Return a plain connection; it is closed with the server at the latest."""
+        connection = socket.create_connection(("127.0.0.1", self.port), timeout=30)
+        self.connections.append(connection)
+        return connection
 
     def wait_for_line(self, part: str, seconds: float = 10) -> str:
         """Return the first line that holds `part`, once it is printed."""
@@ -72,7 +77,8 @@ def start_server(*, threads: int = 16, tls: tuple[Path, Path] | None = None) -> 
     )
     server = Server(process, listening.getsockname()[1])
     listening.close()
-    threading.Thread(target=_collect, args=(server,), daemon=True).start()
+    server.collector = threading.Thread(target=_collect, args=(server,), daemon=True)
+    server.collector.start()
     return server
 
 
@@ -100,14 +106,19 @@ def shared_server() -> Iterator[Server]:
 
 
 def end(running: Server) -> None:
+    for connection in running.connections:
+        connection.close()
     if running.process.poll() is None:
         running.process.terminate()
         try:
             running.process.wait(35)
         except subprocess.TimeoutExpired:
             running.process.kill()
+            running.process.wait(10)
+    assert running.collector is not None
+    running.collector.join(10)
     assert running.process.stdout is not None
-    running.process.wait(10)
+    running.process.stdout.close()
 
 
 def _answers(running: Server) -> bool:

@@ -91,7 +91,9 @@ class _EventStream:
         self._language = request.language
         self._speaks_openai = request.speaks_openai
         self._credential = credential_of(request.headers) if request.actor is not None else None
-        self._started_at = self._told_at = self._checked_at = time.monotonic()
+        self._started_at = self._checked_at = time.monotonic()
+        # The first silence is told at once: the server sends the head only with the first bytes.
+        self._told_at = -HEARTBEAT_SECONDS
         self._events = 0
         self._outcome = "cut off"
         self._closed = False
