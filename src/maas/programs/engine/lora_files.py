@@ -1,0 +1,126 @@
+"""A PEFT adapter's folder, read as data and checked against the model that it is for."""
+
+import json
+import math
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+from transformers.pytorch_utils import Conv1D
+
+from maas.programs.engine.failures import EngineUnusable
+from maas.programs.model_loading import ModelFilesUnusable, check_weights
+
+_KEY = re.compile(
+    r"base_model\.model\.(?P<layer>.+)\.(?P<part>lora_A\.weight|lora_B\.weight|lora_magnitude_vector(?:\.weight)?)"
+)
+_STARTS_THAT_CHANGE_THE_BASE = ("pissa", "olora", "corda", "loftq")
+_LARGEST_CONFIG_BYTES = 2**20
+
+
+@dataclass(frozen=True)
+class LayerChange:
+    """What an adapter adds to one layer: `down` is [features in, rank], `up` [rank, features out] with the scaling in it."""
+
+    down: Tensor
+    up: Tensor
+    scale: Tensor | None
+
+    @property
+    def rank(self) -> int:
+        return self.down.shape[1]
+
+
+@dataclass(frozen=True)
+class AdapterFiles:
+    """An adapter, by the names of the layers that it changes."""
+
+    changes: dict[str, LayerChange]
+
+
+def read_adapter(folder: Path, model: Any, *, wrapped: type[nn.Module]) -> AdapterFiles:
+    """Read a LoRA, rsLoRA or DoRA adapter. `wrapped` is the class around layers that have adapters already."""
+    config = _read_config(folder)
+    try:
+        check_weights(folder)
+        tensors = load_file(folder / "adapter_model.safetensors")
+    except ModelFilesUnusable as error:
+        raise EngineUnusable(f"the adapter cannot be loaded: {error}") from error
+    except Exception as error:
+        raise EngineUnusable("the adapter's adapter_model.safetensors cannot be read") from error
+    layers: dict[str, dict[str, Tensor]] = {}
+    for key, tensor in tensors.items():
+        match = _KEY.fullmatch(key)
+        if match is None:
+            raise EngineUnusable(f"the adapter changes what the engine does not adapt: {key[:100]}")
+        layers.setdefault(match["layer"], {})[match["part"].removesuffix(".weight")] = tensor
+    if not layers:
+        raise EngineUnusable("the adapter is empty")
+    with torch.inference_mode():
+        return AdapterFiles({name: _change(config, name, parts, model, wrapped) for name, parts in layers.items()})
+
+
+def _read_config(folder: Path) -> dict[str, Any]:
+    path = folder / "adapter_config.json"
+    try:
+        if path.stat().st_size > _LARGEST_CONFIG_BYTES:
+            raise ValueError("too large")  # noqa: TRY301
+        config = json.loads(path.read_text(encoding="utf-8"))
+        kind = config["peft_type"]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise EngineUnusable("the adapter has no valid adapter_config.json") from error
+    if kind != "LORA":
+        raise EngineUnusable(f"the adapter is of type {str(kind)[:40]}; the engine serves LoRA, rsLoRA and DoRA")
+    start = str(config.get("init_lora_weights", ""))
+    if start.lower().startswith(_STARTS_THAT_CHANGE_THE_BASE):
+        raise EngineUnusable(f"the adapter was started by {start[:20]}, which also changes the base: convert it to plain LoRA")
+    if config.get("modules_to_save") or config.get("bias", "none") != "none" or config.get("alora_invocation_tokens"):
+        raise EngineUnusable("the adapter also trains whole modules, biases or invocation tokens, which the engine does not serve")
+    return dict(config)
+
+
+def _change(config: dict[str, Any], name: str, parts: dict[str, Tensor], model: Any, wrapped: type[nn.Module]) -> LayerChange:
+    layer = _layer(model, name, wrapped)
+    down, up = parts.get("lora_A"), parts.get("lora_B")
+    features_out, features_in = _weight_of(layer).shape
+    if down is None or up is None or down.dim() != 2 or up.shape != (features_out, down.shape[0]) or down.shape[1] != features_in:
+        raise EngineUnusable(f"the adapter does not fit the model's layer {name[:100]}")
+    weight = _weight_of(layer)
+    place = {"device": weight.device, "dtype": weight.dtype}
+    scaled = up.float() * _scaling(config, name, down.shape[0])
+    scale = None
+    magnitude = parts.get("lora_magnitude_vector")
+    if magnitude is not None:
+        whole = weight.float().cpu() + scaled @ down.float()
+        scale = (magnitude.float().flatten() / whole.norm(dim=1)).to(**place)
+    return LayerChange(down.T.contiguous().to(**place), scaled.T.contiguous().to(**place), scale)
+
+
+def _layer(model: Any, name: str, wrapped: type[nn.Module]) -> nn.Module:
+    try:
+        layer: nn.Module = model.get_submodule(name)
+    except AttributeError as error:
+        raise EngineUnusable(f"the adapter is for another model: there is no layer {name[:100]}") from error
+    while isinstance(layer, wrapped):
+        layer = layer.base  # type: ignore[assignment]
+    if not hasattr(layer, "weight") or isinstance(layer, nn.Embedding):
+        raise EngineUnusable(f"the adapter changes {name[:100]}, which is no linear layer")
+    return layer
+
+
+def _weight_of(layer: nn.Module) -> Tensor:
+    """Return a layer's weight as [features out, features in]."""
+    weight: Tensor = layer.weight  # type: ignore[assignment]
+    return weight.T if isinstance(layer, Conv1D) else weight
+
+
+def _scaling(config: dict[str, Any], name: str, rank: int) -> float:
+    alpha = float(config.get("lora_alpha", 8))
+    for pattern, value in (config.get("alpha_pattern") or {}).items():
+        if name == pattern or name.endswith(f".{pattern}"):
+            alpha = float(value)
+    return alpha / (math.sqrt(rank) if config.get("use_rslora") else rank)
