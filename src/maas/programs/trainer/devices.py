@@ -1,6 +1,5 @@
 """Where a run computes, and with how many bits."""
 
-from typing import Any
 
 import torch
 
@@ -27,7 +26,7 @@ def choose_precision(wanted: str, device: torch.device, parameters: int) -> torc
         return torch.bfloat16
     if device.type == "cuda":
         return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float32
-    abilities: dict[str, Any] = torch.cpu.get_capabilities()
+    abilities = torch.cpu.get_capabilities()
     fast = abilities.get("avx512_bf16") or abilities.get("amx_bf16")
     return torch.bfloat16 if fast and parameters >= SMALLEST_FOR_BF16_ON_CPU else torch.float32
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from transformers.utils.logging import disable_progress_bar
 
 from maas.domain.finetuning.parameters import Algorithm, EvaluationStrategy, held_out_rows
 from maas.programs.trainer import adapters, models
@@ -46,6 +47,7 @@ def train(spec: TrainingSpec, reports: Reports, cancelled: threading.Event) -> N
     if spec.threads:
         torch.set_num_threads(spec.threads)
     torch.manual_seed(spec.seed)
+    disable_progress_bar()
     device = choose_device(spec.device)
     adapters.check_algorithm(spec.algorithm, device)
     tokenizer, model = _load(spec, device, reports)

@@ -1,0 +1,1 @@
+"""The trainer, run for real on tiny models."""
