@@ -1,11 +1,19 @@
 """Which reactions follow which event, by name; the container binds the names to their handlers."""
 
+from maas.domain.catalog.model import ModelDeleted, ModelVersionDeleted, ModelVersionFailed, ModelVersionReady
+from maas.domain.datasets.dataset import DatasetCreated, DatasetDeleted
 from maas.domain.events import Event
 from maas.domain.identity import CredentialRevoked, UserRegistered
 
 REACTIONS: dict[type[Event], tuple[str, ...]] = {
     UserRegistered: (),
     CredentialRevoked: (),
+    ModelVersionReady: (),
+    ModelVersionFailed: (),
+    ModelVersionDeleted: ("remove_model_files",),
+    ModelDeleted: (),
+    DatasetCreated: (),
+    DatasetDeleted: ("remove_dataset_files",),
 }
 """Every event has an entry; what nobody reacts to yet has an empty one."""
 

@@ -7,10 +7,14 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
 
+from maas.adapters.persistence.catalog import SqlModels, SqlModelVersions
+from maas.adapters.persistence.datasets import SqlDatasets
 from maas.adapters.persistence.engine import READ_ONLY
 from maas.adapters.persistence.event_rows import event_payload
+from maas.adapters.persistence.idempotency import SqlIdempotentCalls
 from maas.adapters.persistence.identity import SqlApiKeys, SqlMailTokens, SqlSessions, SqlUsers
 from maas.adapters.persistence.leases import SqlLeases
+from maas.adapters.persistence.owners import SqlOwners
 from maas.adapters.persistence.tables.work import events, topics
 from maas.application.ports.clock import Clock
 from maas.application.ports.unit_of_work import UnitOfWork
@@ -48,6 +52,11 @@ class SqlUnitOfWork(UnitOfWork):
         self.api_keys = SqlApiKeys(connection)
         self.mail_tokens = SqlMailTokens(connection)
         self.leases = SqlLeases(connection, self.announce)
+        self.idempotent_calls = SqlIdempotentCalls(connection)
+        self.owners = SqlOwners(connection)
+        self.models = SqlModels(connection)
+        self.model_versions = SqlModelVersions(connection)
+        self.datasets = SqlDatasets(connection)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

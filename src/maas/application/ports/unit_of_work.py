@@ -4,8 +4,12 @@ from abc import ABC, abstractmethod
 from types import TracebackType
 from typing import Protocol, Self
 
+from maas.application.ports.repositories.catalog import Models, ModelVersions
+from maas.application.ports.repositories.datasets import Datasets
+from maas.application.ports.repositories.idempotency import IdempotentCalls
 from maas.application.ports.repositories.identity import ApiKeys, MailTokens, Sessions, Users
 from maas.application.ports.repositories.leases import Leases
+from maas.application.ports.repositories.owners import Owners
 from maas.domain.events import Event
 
 
@@ -20,6 +24,11 @@ class UnitOfWork(ABC):
     api_keys: ApiKeys
     mail_tokens: MailTokens
     leases: Leases
+    idempotent_calls: IdempotentCalls
+    owners: Owners
+    models: Models
+    model_versions: ModelVersions
+    datasets: Datasets
 
     @abstractmethod
     def __enter__(self) -> Self: ...

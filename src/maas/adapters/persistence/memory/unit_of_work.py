@@ -7,6 +7,15 @@ from typing import Self
 
 from maas.adapters.persistence.event_rows import event_payload
 from maas.adapters.persistence.memory.collections import MemoryStore
+from maas.adapters.persistence.memory.catalog import (
+    MemoryModels,
+    MemoryModelVersions,
+    model_likes_table,
+    model_versions_table,
+    models_table,
+)
+from maas.adapters.persistence.memory.datasets import MemoryDatasets, datasets_table
+from maas.adapters.persistence.memory.idempotency import MemoryIdempotentCalls, idempotent_calls_table
 from maas.adapters.persistence.memory.identity import (
     MemoryApiKeys,
     MemoryMailTokens,
@@ -18,6 +27,7 @@ from maas.adapters.persistence.memory.identity import (
     users_table,
 )
 from maas.adapters.persistence.memory.leases import MemoryLeases, work_items_table
+from maas.adapters.persistence.memory.owners import MemoryOwners
 from maas.application.ports.clock import Clock
 from maas.application.ports.unit_of_work import UnitOfWork
 from maas.application.reactions import REACTION_KIND, REACTIONS
@@ -43,6 +53,11 @@ class MemoryDatabase:
         self.api_keys = api_keys_table()
         self.mail_tokens = mail_tokens_table()
         self.work_items = work_items_table()
+        self.idempotent_calls = idempotent_calls_table()
+        self.models = models_table()
+        self.model_versions = model_versions_table()
+        self.model_likes = model_likes_table()
+        self.datasets = datasets_table()
 
     def __call__(self, *, read_only: bool = False) -> "MemoryUnitOfWork":
         return MemoryUnitOfWork(self, read_only=read_only)
@@ -68,6 +83,11 @@ class MemoryUnitOfWork(UnitOfWork):
         self.api_keys = MemoryApiKeys(database.api_keys)
         self.mail_tokens = MemoryMailTokens(database.mail_tokens)
         self.leases = MemoryLeases(database.work_items, self.announce)
+        self.idempotent_calls = MemoryIdempotentCalls(database.idempotent_calls)
+        self.owners = MemoryOwners(database.users)
+        self.models = MemoryModels(database.models, database.model_versions, database.model_likes)
+        self.model_versions = MemoryModelVersions(database.model_versions)
+        self.datasets = MemoryDatasets(database.datasets)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

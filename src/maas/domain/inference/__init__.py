@@ -1,0 +1,1 @@
+"""Inference: what may be asked of a model, and what it answers."""

@@ -1,0 +1,1 @@
+"""Serving: deployments, their replicas, and how many of these there should be."""
