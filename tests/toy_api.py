@@ -204,7 +204,7 @@ def chunks(count: int, milliseconds: int) -> Iterator[dict[str, Any] | None]:
             yield from ticks(milliseconds / 1000)
             yield {"number": number}
     finally:
-        print("source closed", flush=True)  # noqa: T201 - the tests read it
+        print("source closed", flush=True)
 
 
 def ticks(seconds: float) -> Iterator[None]:
@@ -221,7 +221,7 @@ def wait() -> dict[str, bool]:
     gone = threading.Event()
     with given_up_with_client(gone.set):
         given_up = gone.wait(10)
-    print(f"given up: {given_up}", flush=True)  # noqa: T201 - the tests read it
+    print(f"given up: {given_up}", flush=True)
     return {"given_up": given_up}
 
 
@@ -252,8 +252,8 @@ def make_app(sessions: Sessions | None = None, checks: Mapping[str, PartCheck] |
 
 def main(arguments: list[str]) -> None:
     """Serve the toy at an inherited listening socket, for tests with the real server."""
-    from maas.entrypoints.api.server import ServerOptions, run_api  # noqa: PLC0415
-    from maas.entrypoints.logs import configure_logs  # noqa: PLC0415
+    from maas.entrypoints.api.server import ServerOptions, run_api
+    from maas.entrypoints.logs import configure_logs
 
     configure_logs()
     listen_fd, threads = int(arguments[0]), int(arguments[1])

@@ -19,7 +19,7 @@ from maas.domain.datasets.rows import BadRow, DatasetType
 from maas.domain.errors import Invalid, MaasError, MissingValue, UnsupportedFile
 
 ROWS: list[dict[str, Any]] = [
-    {"prompt": "你好，\n\"世界\"", "completion": "Hi, there"},
+    {"prompt": '你好，\n"世界"', "completion": "Hi, there"},
     {"prompt": "2", "completion": "[1, 2]"},
 ]
 
@@ -105,7 +105,7 @@ def _problems(
         (b'{"text": 5}', "must be text"),
         (b'{"text": "  "}', "empty"),
         (b'{"txt": "a"}', "missing"),
-        ("{\"text\": \"中文\"}".encode("gbk"), "not UTF-8"),
+        ('{"text": "中文"}'.encode("gbk"), "not UTF-8"),
         (b'{"text": "a", "n": 1e999}', "out of range"),
         (b'{"text": "a", "n": ' + b"9" * 5_000 + b"}", "not JSON"),
     ],

@@ -16,7 +16,6 @@ from tests.unit.catalog.model_files import (
     ADAPTER,
     BERT,
     PICKLE,
-    TOKENIZER,
     llama_files,
     safetensors_bytes,
     write_files,
@@ -75,7 +74,9 @@ def test_an_encoder_embeds(tmp_path: Path) -> None:
 def test_a_decoder_with_pooling_embeds(tmp_path: Path) -> None:
     modules = [{"type": "sentence_transformers.models.Transformer"}, {"type": "sentence_transformers.models.Pooling"}]
 
-    assert _inspect(tmp_path, {**llama_files(), "modules.json": json.dumps(modules).encode()}).suggested_type is ModelType.EMBEDDING
+    assert (
+        _inspect(tmp_path, {**llama_files(), "modules.json": json.dumps(modules).encode()}).suggested_type is ModelType.EMBEDDING
+    )
 
 
 def test_an_adapter_names_its_base(tmp_path: Path) -> None:

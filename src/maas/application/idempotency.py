@@ -44,9 +44,7 @@ class Idempotency:
         with self.unit_of_work() as work:
             call = work.idempotent_calls.find(actor.user_id, key, for_update=True)
             if call is None:
-                work.idempotent_calls.add(
-                    IdempotentCall.begin(user_id=actor.user_id, key=key, holder=claim.holder, at=now)
-                )
+                work.idempotent_calls.add(IdempotentCall.begin(user_id=actor.user_id, key=key, holder=claim.holder, at=now))
                 return claim
             if call.answer is not None and call.fingerprint is not None and not call.is_over(at=now):
                 return KeptAnswer(fingerprint=call.fingerprint, answer=self.secret_box.open(call.answer))

@@ -45,9 +45,7 @@ class MaasError(Exception):
 
     code = "SYSTEM_001"
 
-    def __init__(
-        self, template: str, /, *, field: str | None = None, problems: Sequence[Problem] = (), **values: object
-    ) -> None:
+    def __init__(self, template: str, /, *, field: str | None = None, problems: Sequence[Problem] = (), **values: object) -> None:
         super().__init__(template, values)
         self.template = template
         self.values = values
@@ -129,9 +127,7 @@ class Invalid(MaasError):
 
     code = "VALIDATION_002"
 
-    def __init__(
-        self, template: str, /, *, field: str | None = None, problems: Sequence[Problem] = (), **values: object
-    ) -> None:
+    def __init__(self, template: str, /, *, field: str | None = None, problems: Sequence[Problem] = (), **values: object) -> None:
         super().__init__(template, field=field, problems=problems, **values)
         if field is None and self.problems:
             self.code = self.problems[0].code

@@ -37,9 +37,7 @@ class IdempotentCall:
 
     @classmethod
     def begin(cls, *, user_id: UUID, key: str, holder: UUID, at: datetime) -> "IdempotentCall":
-        return cls(
-            user_id=user_id, key=key, holder=holder, held_until=at + LEASE, created_at=at, expires_at=at + KEPT
-        )
+        return cls(user_id=user_id, key=key, holder=holder, held_until=at + LEASE, created_at=at, expires_at=at + KEPT)
 
     def is_over(self, *, at: datetime) -> bool:
         """Whether the key is free again: a day has passed, or its holder died before it answered."""

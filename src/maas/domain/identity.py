@@ -15,7 +15,9 @@ SHORTEST_PASSWORD, LONGEST_PASSWORD = 8, 128
 LONGEST_NAME = 200
 
 _USERNAME = re.compile(r"[A-Za-z0-9_.\-]{3,64}")
-_EMAIL = re.compile(r"[^@\s\x00-\x1f\x7f,;<>()\[\]\"\\]{1,64}@(?:[A-Za-z0-9](?:[A-Za-z0-9\-]{0,61}[A-Za-z0-9])?\.)*[A-Za-z0-9\-]{1,63}")
+_EMAIL = re.compile(
+    r"[^@\s\x00-\x1f\x7f,;<>()\[\]\"\\]{1,64}@(?:[A-Za-z0-9](?:[A-Za-z0-9\-]{0,61}[A-Za-z0-9])?\.)*[A-Za-z0-9\-]{1,63}"
+)
 
 
 class Role(StrEnum):

@@ -66,7 +66,7 @@ def start_server(*, threads: int = 16, tls: tuple[Path, Path] | None = None) -> 
     listening = socket.create_server(("127.0.0.1", 0), backlog=256)
     listening.set_inheritable(True)
     command = [sys.executable, "-m", "tests.toy_api", str(listening.fileno()), str(threads), *map(str, tls or ())]
-    process = subprocess.Popen(  # noqa: S603 - our own module
+    process = subprocess.Popen(
         command,
         cwd=ROOT,
         env={**os.environ, "PYTHONUNBUFFERED": "1"},

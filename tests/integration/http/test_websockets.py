@@ -21,7 +21,7 @@ def open_socket(server: Server, path: str = f"/v1{ECHO}", **headers: str) -> Cli
     return connect(f"ws://127.0.0.1:{server.port}{path}", additional_headers=named, max_size=None, legacy=True)
 
 
-def signed_in(server: Server, token: str = "alice") -> ClientConnection:  # noqa: S107 - a token of the toy
+def signed_in(server: Server, token: str = "alice") -> ClientConnection:
     client = open_socket(server, Authorization=f"Bearer {token}")
     assert receive(client) == {"type": "authenticated"}
     return client

@@ -79,7 +79,7 @@ def test_each_algorithm_learns_and_writes_a_loadable_result(algorithm: str, tmp_
 
 @pytest.mark.parametrize("row_type", ROWS)
 @pytest.mark.parametrize("template", [True, False])
-def test_each_type_of_rows_is_learned_with_and_without_a_chat_template(row_type: str, template: bool, tmp_path: Path) -> None:  # noqa: FBT001
+def test_each_type_of_rows_is_learned_with_and_without_a_chat_template(row_type: str, template: bool, tmp_path: Path) -> None:
     model = make_base(tmp_path / "base", template=template)
     rows = write_rows(tmp_path / "rows.jsonl", ROWS[row_type])
 

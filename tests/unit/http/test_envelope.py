@@ -104,7 +104,7 @@ def test_any_other_request_id_is_replaced(client: Client, given: str) -> None:
         (",;=;,", False),
     ],
 )
-def test_the_language_follows_accept_language(client: Client, header: str | None, english: bool) -> None:  # noqa: FBT001
+def test_the_language_follows_accept_language(client: Client, header: str | None, english: bool) -> None:
     headers = ALICE if header is None else {**ALICE, "Accept-Language": header}
 
     message = client.get("/api/v1/things", headers=headers).json["message"]

@@ -21,8 +21,21 @@ _CONFIG, _ADAPTER_CONFIG = "config.json", "adapter_config.json"
 _WEIGHTS, _ADAPTER_WEIGHTS = "model.safetensors", "adapter_model.safetensors"
 _INDEX = "model.safetensors.index.json"
 _TOKENIZER = "tokenizer.json"
-_OTHER_TOKENIZERS = (("tokenizer.model",), ("vocab.txt",), ("vocab.json", "merges.txt"), ("spiece.model",), ("sentencepiece.bpe.model",))
-_CONFIGS = (_CONFIG, _ADAPTER_CONFIG, "tokenizer_config.json", "generation_config.json", "preprocessor_config.json", "processor_config.json")
+_OTHER_TOKENIZERS = (
+    ("tokenizer.model",),
+    ("vocab.txt",),
+    ("vocab.json", "merges.txt"),
+    ("spiece.model",),
+    ("sentencepiece.bpe.model",),
+)
+_CONFIGS = (
+    _CONFIG,
+    _ADAPTER_CONFIG,
+    "tokenizer_config.json",
+    "generation_config.json",
+    "preprocessor_config.json",
+    "processor_config.json",
+)
 _DTYPES = frozenset({"float64", "float32", "float16", "bfloat16", "float8_e4m3fn", "float8_e5m2", "int8", "uint8", "auto"})
 _POOLING_MODULES = "sentence_transformers."
 _LONGEST_TEXT = 300

@@ -11,7 +11,7 @@ LARGEST_CONFIG = 4 * 1024 * 1024
 LARGEST_TOKENIZER = 64 * 1024 * 1024
 
 
-def read_json(path: Path, *, largest: int = LARGEST_CONFIG) -> Any:  # noqa: ANN401 - any JSON value
+def read_json(path: Path, *, largest: int = LARGEST_CONFIG) -> Any:
     """Return what a JSON file holds; raise UnsupportedFile where it is too large or no JSON."""
     if path.stat().st_size > largest:
         raise UnsupportedFile("{name} is too large", field=path.name, name=path.name)

@@ -62,7 +62,7 @@ def _tensors(header: bytes, path: Path) -> Iterator[Tensor]:
             yield _tensor(name, entry, path)
 
 
-def _tensor(name: str, entry: Any, path: Path) -> Tensor:  # noqa: ANN401 - any JSON value
+def _tensor(name: str, entry: Any, path: Path) -> Tensor:
     if not isinstance(entry, dict):
         _refuse("{name} is damaged: its header cannot be read", path)
     dtype, shape, place = entry.get("dtype"), entry.get("shape"), entry.get("data_offsets")

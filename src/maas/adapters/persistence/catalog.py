@@ -20,7 +20,7 @@ from maas.domain.paging import Page, PageRequest
 from maas.domain.visibility import Visibility
 
 
-def _value(member: Any) -> Any:  # noqa: ANN401 - any enum
+def _value(member: Any) -> Any:
     return member.value
 
 

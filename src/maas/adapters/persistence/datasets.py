@@ -17,7 +17,7 @@ from maas.domain.paging import Page, PageRequest
 from maas.domain.visibility import Visibility
 
 
-def _value(member: Any) -> Any:  # noqa: ANN401 - any enum
+def _value(member: Any) -> Any:
     return member.value
 
 

@@ -28,9 +28,7 @@ def _open_sqlite(url: str) -> Engine:
     database = make_url(url).database
     if database and database != ":memory:":
         Path(database).parent.mkdir(parents=True, exist_ok=True)
-    engine = create_engine(
-        url, pool_size=10, max_overflow=20, pool_timeout=5, connect_args={"timeout": _BUSY_TIMEOUT_MS / 1000}
-    )
+    engine = create_engine(url, pool_size=10, max_overflow=20, pool_timeout=5, connect_args={"timeout": _BUSY_TIMEOUT_MS / 1000})
     event.listen(engine, "connect", _set_up_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
     return engine

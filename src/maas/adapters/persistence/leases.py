@@ -52,9 +52,7 @@ class SqlLeases(Leases):
         return work_id
 
     def claim(self, kinds: Collection[str], *, worker: str, at: datetime, duration: timedelta) -> Lease | None:
-        expired = and_(
-            _ITEM.status == WorkStatus.LEASED.value, _ITEM.lease_until < at, _ITEM.failures + 1 < _ITEM.max_failures
-        )
+        expired = and_(_ITEM.status == WorkStatus.LEASED.value, _ITEM.lease_until < at, _ITEM.failures + 1 < _ITEM.max_failures)
         waiting = and_(_ITEM.status == WorkStatus.WAITING.value, _ITEM.due_at <= at)
         row = self._connection.execute(
             select(work_items)
@@ -132,16 +130,12 @@ class SqlLeases(Leases):
         )
 
     def exhausted(self, *, at: datetime) -> Sequence[WorkItem]:
-        used_up = and_(
-            _ITEM.status == WorkStatus.LEASED.value, _ITEM.lease_until < at, _ITEM.failures + 1 >= _ITEM.max_failures
-        )
+        used_up = and_(_ITEM.status == WorkStatus.LEASED.value, _ITEM.lease_until < at, _ITEM.failures + 1 >= _ITEM.max_failures)
         return self._items(used_up)
 
     def close_failed(self, work_id: UUID, *, reason: str) -> None:
         self._connection.execute(
-            work_items.update()
-            .where(_ITEM.id == work_id)
-            .values(status=WorkStatus.FAILED.value, reason=reason, lease_until=None)
+            work_items.update().where(_ITEM.id == work_id).values(status=WorkStatus.FAILED.value, reason=reason, lease_until=None)
         )
 
     def of_subject(self, subject_id: UUID) -> Sequence[WorkItem]:

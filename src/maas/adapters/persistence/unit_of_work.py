@@ -58,9 +58,7 @@ class SqlUnitOfWork(UnitOfWork):
         self.model_versions = SqlModelVersions(connection)
         self.datasets = SqlDatasets(connection)
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         try:
             if error is None and not self._read_only:
                 self._flush()
@@ -128,5 +126,3 @@ def _stores_of(repository: Any) -> list[Any]:
     """Return the tracking stores of a repository: its attributes named `store` or `…_store`."""
     attributes = getattr(repository, "__dict__", {})
     return [value for name, value in attributes.items() if name == "store" or name.endswith("_store")]
-
-

@@ -33,7 +33,9 @@ class AesSecretBox(SecretBox):
                 raise InvalidTag
             return self._cipher.decrypt(nonce, ciphertext, version)
         except (InvalidTag, ValueError) as error:
-            raise PlatformUnavailable("a sealed secret cannot be opened: the sealing key is not the one it was sealed with") from error
+            raise PlatformUnavailable(
+                "a sealed secret cannot be opened: the sealing key is not the one it was sealed with"
+            ) from error
 
 
 def key_from_file(path: Path) -> bytes:

@@ -22,9 +22,7 @@ _WORD = re.compile(r"[^\W_]+|[^\w\s]")
 _TOKENS_PER_WORD = 1.3
 
 
-def examine(
-    reader: DatasetReader, path: Path, dataset_format: DatasetFormat, dataset_type: DatasetType
-) -> DatasetFacts:
+def examine(reader: DatasetReader, path: Path, dataset_format: DatasetFormat, dataset_type: DatasetType) -> DatasetFacts:
     """Read all rows; raise Invalid with the first 20 bad ones and their number, MissingValue where there is no row."""
     problems: list[Problem] = []
     bad_rows = 0
@@ -43,9 +41,7 @@ def examine(
     return sums.facts()
 
 
-def _judged(
-    records: Iterator[Record], dataset_type: DatasetType
-) -> Iterator[tuple[Record, Row | None, BadRow | None]]:
+def _judged(records: Iterator[Record], dataset_type: DatasetType) -> Iterator[tuple[Record, Row | None, BadRow | None]]:
     for record in records:
         if record.problem is not None:
             yield record, None, record.problem

@@ -3,7 +3,7 @@
 from maas.application.identity.accounts import Accounts, Registration
 from maas.application.identity.api_keys import ApiKeyCreated, PersonalApiKeys
 from maas.application.identity.authentication import Authentication
-from maas.application.identity.sign_in import SignIn, SignedIn
+from maas.application.identity.sign_in import SignedIn, SignIn
 
 __all__ = [
     "Accounts",

@@ -59,9 +59,7 @@ class Accounts:
         self.registration_open = registration_open
         self.public_url = public_url.rstrip("/")
 
-    def register(
-        self, *, username: str, email: str, password: str, profile: dict[str, str | None] | None = None
-    ) -> Registration:
+    def register(self, *, username: str, email: str, password: str, profile: dict[str, str | None] | None = None) -> Registration:
         """Make an account, and mail a token that proves its address.
 
         Raises AlreadyExists where the name or the address is taken, Forbidden where registration is closed.
@@ -181,9 +179,7 @@ class Accounts:
     def _mail_token(self, work: UnitOfWork, user: User, purpose: MailPurpose, lifetime: timedelta) -> str:
         token, now = new_mail_token(), self.clock.now()
         work.mail_tokens.add(
-            MailToken(
-                token_hash=hashed(token), user_id=user.id, purpose=purpose, created_at=now, expires_at=now + lifetime
-            )
+            MailToken(token_hash=hashed(token), user_id=user.id, purpose=purpose, created_at=now, expires_at=now + lifetime)
         )
         return token
 
@@ -209,5 +205,3 @@ def _check_names(values: dict[str, str | None]) -> None:
         value = values.get(name)
         if value is not None and len(value) > LONGEST_NAME:
             raise OutOfRange("this text has at most {limit} characters", field=name, limit=LONGEST_NAME)
-
-

@@ -33,9 +33,7 @@ class PersonalApiKeys:
         self.authentication = authentication
         self.clock = clock
 
-    def create(
-        self, actor: Actor, *, name: str, permissions: list[str], expires_at: datetime | None = None
-    ) -> ApiKeyCreated:
+    def create(self, actor: Actor, *, name: str, permissions: list[str], expires_at: datetime | None = None) -> ApiKeyCreated:
         actor.require_person()
         now = self.clock.now()
         if expires_at is not None and expires_at <= now:

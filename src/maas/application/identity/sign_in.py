@@ -174,6 +174,4 @@ class SignIn:
             issued_at=now,
             expires_at=session.expires_at,
         )
-        return Tokens(
-            access_token=self.tokens.sign_access(access), refresh_token=self.tokens.sign_refresh(refresh)
-        )
+        return Tokens(access_token=self.tokens.sign_access(access), refresh_token=self.tokens.sign_refresh(refresh))

@@ -74,6 +74,10 @@ class Hardware:
             raise OutOfRange("there is no GPU here; leave it out to run on the CPU", field=f"{_FIELD}.{blamed}")
         there = ", ".join(self.gpus)
         if (spec.gpu_count or 1) > len(self.gpus):
-            raise OutOfRange("there are {count} GPUs here: {there}", field=f"{_FIELD}.gpu_count", count=len(self.gpus), there=there)
+            raise OutOfRange(
+                "there are {count} GPUs here: {there}", field=f"{_FIELD}.gpu_count", count=len(self.gpus), there=there
+            )
         if spec.gpu_type is not None and not any(spec.gpu_type.lower() in name.lower() for name in self.gpus):
-            raise OutOfRange("there are {count} GPUs here: {there}", field=f"{_FIELD}.gpu_type", count=len(self.gpus), there=there)
+            raise OutOfRange(
+                "there are {count} GPUs here: {there}", field=f"{_FIELD}.gpu_type", count=len(self.gpus), there=there
+            )

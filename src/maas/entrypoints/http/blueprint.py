@@ -93,7 +93,7 @@ class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc] # flask-smorest 
 
         return decorate
 
-    def response(  # noqa: PLR0913 - keywords, each of which most routes leave out
+    def response(
         self,
         status_code: int,
         schema: Schema | None = None,

@@ -24,7 +24,7 @@ _Messages = dict[str, str | list[Any] | dict[Any, Any]]
 class Text(fields.String):
     """Text, taken as it is: never trimmed, never made of something else; without NUL."""
 
-    default_error_messages: _Messages = {"nul": "text must not hold the character NUL"}  # noqa: RUF012 - marshmallow merges these
+    default_error_messages: _Messages = {"nul": "text must not hold the character NUL"}
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
         if not isinstance(value, str):
@@ -82,7 +82,7 @@ class Identifier(fields.UUID):
 class Timestamp(fields.AwareDateTime):
     """A time by RFC 3339 with its zone; goes out in UTC, ending in Z."""
 
-    default_error_messages: _Messages = {"zone": "a time is written like 2026-01-31T12:00:00Z"}  # noqa: RUF012 - marshmallow merges these
+    default_error_messages: _Messages = {"zone": "a time is written like 2026-01-31T12:00:00Z"}
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> datetime:
         if not isinstance(value, str) or not _RFC_3339.fullmatch(value):

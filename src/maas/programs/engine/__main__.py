@@ -37,7 +37,7 @@ def main() -> int:
     child.report("confinement", network=alone)
     try:
         engine = _load(child)
-    except Exception as error:  # noqa: BLE001 (whatever loading meets becomes a reason)
+    except Exception as error:
         traceback.print_exc()
         child.report("failed", reason=_reason(error))
         return 1

@@ -154,16 +154,14 @@ class SlotCache(Cache):
         self.newest: SlotLayer | None = None
         self._slots: list[SlotLayer] = []
 
-    def update(
-        self, key_states: Tensor, value_states: Tensor, layer_idx: int, *_: Any, **__: Any
-    ) -> tuple[Tensor, Tensor]:
+    def update(self, key_states: Tensor, value_states: Tensor, layer_idx: int, *_: Any, **__: Any) -> tuple[Tensor, Tensor]:
         """Store a step's keys and values of one layer; attention finds that layer in `newest`."""
         while len(self._slots) <= layer_idx:
             self._slots.append(SlotLayer())  # type: ignore[no-untyped-call]
         self.newest = self._slots[layer_idx]
         return self.newest.update(key_states, value_states, self.plan)
 
-    def get_seq_length(self, layer_idx: int = 0) -> int:  # noqa: ARG002 (the base class's signature)
+    def get_seq_length(self, layer_idx: int = 0) -> int:
         return 0
 
     def move(self, source: int, target: int, length: int) -> None:

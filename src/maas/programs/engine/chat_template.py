@@ -55,8 +55,8 @@ class ChatTemplate:
 
     def _start(self) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-m", "maas.programs.engine.chat_renderer"]
-        helper = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0)  # noqa: S603
-        assert helper.stdin is not None and helper.stdout is not None  # noqa: S101, PT018
+        helper = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0)
+        assert helper.stdin is not None and helper.stdout is not None  # noqa: PT018
         os.set_blocking(helper.stdin.fileno(), False)
         self._helper = helper
         _write(helper, json.dumps(self._template).encode() + b"\n", time.monotonic() + self._seconds)
@@ -70,7 +70,7 @@ class ChatTemplate:
 
 
 def _write(helper: subprocess.Popen[bytes], data: bytes, deadline: float) -> None:
-    assert helper.stdin is not None  # noqa: S101
+    assert helper.stdin is not None
     view = memoryview(data)
     while view:
         _, ready, _ = select.select([], [helper.stdin], [], max(0.0, deadline - time.monotonic()))
@@ -80,7 +80,7 @@ def _write(helper: subprocess.Popen[bytes], data: bytes, deadline: float) -> Non
 
 
 def _read_line(helper: subprocess.Popen[bytes], deadline: float) -> bytes:
-    assert helper.stdout is not None  # noqa: S101
+    assert helper.stdout is not None
     line = bytearray()
     while not line.endswith(b"\n"):
         ready, _, _ = select.select([helper.stdout], [], [], max(0.0, deadline - time.monotonic()))

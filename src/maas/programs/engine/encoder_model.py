@@ -39,9 +39,7 @@ class EncoderModel:
         self.dtype = torch.bfloat16 if dtype == "bfloat16" else torch.float32
         kind = AutoModelForSequenceClassification if scores else AutoModel
         self._scores = scores
-        self._model = load_weights(
-            kind, folder, dtype=torch.float32, device=device, parameters=self.parameters, attention="sdpa"
-        )
+        self._model = load_weights(kind, folder, dtype=torch.float32, device=device, parameters=self.parameters, attention="sdpa")
         self._tokenizer = _load_tokenizer(folder)
         self.context = _context(config, self._tokenizer, self.files.max_length, max_context)
         self._backend = self._tokenizer.backend_tokenizer

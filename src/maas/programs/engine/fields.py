@@ -21,7 +21,9 @@ def read_json(body: bytes) -> Body:
     return value
 
 
-def number(body: Body, name: str, default: float, *, above: float | None = None, least: float | None = None, most: float | None = None) -> float:
+def number(
+    body: Body, name: str, default: float, *, above: float | None = None, least: float | None = None, most: float | None = None
+) -> float:
     """Return a finite number within its range."""
     value = body.get(name)
     if value is None:

@@ -15,9 +15,7 @@ from transformers.pytorch_utils import Conv1D
 from maas.programs.engine.failures import EngineUnusable
 from maas.programs.model_loading import ModelFilesUnusable, check_weights
 
-_KEY = re.compile(
-    r"base_model\.model\.(?P<layer>.+)\.(?P<part>lora_A\.weight|lora_B\.weight|lora_magnitude_vector(?:\.weight)?)"
-)
+_KEY = re.compile(r"base_model\.model\.(?P<layer>.+)\.(?P<part>lora_A\.weight|lora_B\.weight|lora_magnitude_vector(?:\.weight)?)")
 _STARTS_THAT_CHANGE_THE_BASE = ("pissa", "olora", "corda", "loftq")
 _LARGEST_CONFIG_BYTES = 2**20
 
@@ -68,7 +66,7 @@ def _read_config(folder: Path) -> dict[str, Any]:
     path = folder / "adapter_config.json"
     try:
         if path.stat().st_size > _LARGEST_CONFIG_BYTES:
-            raise ValueError("too large")  # noqa: TRY301
+            raise ValueError("too large")
         config = json.loads(path.read_text(encoding="utf-8"))
         kind = config["peft_type"]
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
@@ -79,7 +77,9 @@ def _read_config(folder: Path) -> dict[str, Any]:
     if start.lower().startswith(_STARTS_THAT_CHANGE_THE_BASE):
         raise EngineUnusable(f"the adapter was started by {start[:20]}, which also changes the base: convert it to plain LoRA")
     if config.get("modules_to_save") or config.get("bias", "none") != "none" or config.get("alora_invocation_tokens"):
-        raise EngineUnusable("the adapter also trains whole modules, biases or invocation tokens, which the engine does not serve")
+        raise EngineUnusable(
+            "the adapter also trains whole modules, biases or invocation tokens, which the engine does not serve"
+        )
     return dict(config)
 
 

@@ -94,9 +94,7 @@ class OpenAiRoutes:
         events = self._events(request, reply, generations[0], usage=usage, running=running)
         return EventStream(events, generations[0].cancel)
 
-    def _submit_all(
-        self, body: fields.Body, prompts: list[list[int]], sampling: SamplingParameters
-    ) -> list[Generation]:
+    def _submit_all(self, body: fields.Body, prompts: list[list[int]], sampling: SamplingParameters) -> list[Generation]:
         wanted = fields.integer(body, "max_completion_tokens", None, least=1)
         wanted = fields.integer(body, "max_tokens", None, least=1) if wanted is None else wanted
         lengths = [self._service.checked_length(prompt, wanted) for prompt in prompts]
@@ -158,9 +156,7 @@ class OpenAiRoutes:
             "finish_reason": _finish_reason(end),
         }
 
-    def _events(
-        self, request: Request, reply: _Reply, generation: Generation, *, usage: bool, running: bool
-    ) -> Iterator[bytes]:
+    def _events(self, request: Request, reply: _Reply, generation: Generation, *, usage: bool, running: bool) -> Iterator[bytes]:
         count = 0
         try:
             for token, end in self._service.follow(request, generation):

@@ -189,7 +189,7 @@ class Scheduler:
         """One step; what goes wrong in it ends the rows that were in it, not the engine."""
         try:
             self._step()
-        except Exception as error:  # noqa: BLE001 (whatever the model raises)
+        except Exception as error:
             logging.exception("a step failed")
             out_of_memory = isinstance(error, (MemoryError, torch.OutOfMemoryError))
             reason = "the engine ran out of memory" if out_of_memory else "the engine failed while generating"
@@ -307,4 +307,3 @@ class Scheduler:
             self._model.cache.release()
             reserved = 0
         self._metrics.set("maas_engine_cache_bytes", reserved)
-

@@ -39,9 +39,7 @@ class TextJob:
 class TextBatcher:
     """`submit` comes from any thread; `run` is the only one that computes."""
 
-    def __init__(
-        self, compute: Callable[[Sequence[EncodedText]], Tensor], metrics: Metrics, *, max_queue: int
-    ) -> None:
+    def __init__(self, compute: Callable[[Sequence[EncodedText]], Tensor], metrics: Metrics, *, max_queue: int) -> None:
         self._compute, self._metrics, self._max_queue = compute, metrics, max_queue
         self._jobs: list[TextJob] = []
         self._wakened = threading.Condition()
@@ -104,7 +102,7 @@ class TextBatcher:
     def _compute_guarded(self, batch: list[tuple[TextJob, int]]) -> None:
         try:
             rows = self._compute([job.texts[index] for job, index in batch])
-        except Exception as error:  # noqa: BLE001 (whatever the model raises)
+        except Exception as error:
             logging.exception("a batch failed")
             out_of_memory = isinstance(error, (MemoryError, torch.OutOfMemoryError))
             reason = "the engine ran out of memory" if out_of_memory else "the engine failed while computing"

@@ -46,10 +46,7 @@ class TextCodec:
     def pieces(self, text: str, *, special_tokens: bool = True) -> list[Piece]:
         """Return the text's tokens with their places in it."""
         encoded = self._backend.encode(text, add_special_tokens=special_tokens)
-        return [
-            Piece(i, text[start:stop], start, stop)
-            for i, (start, stop) in zip(encoded.ids, encoded.offsets, strict=True)
-        ]
+        return [Piece(i, text[start:stop], start, stop) for i, (start, stop) in zip(encoded.ids, encoded.offsets, strict=True)]
 
     def decode(self, ids: Sequence[int]) -> str:
         """Return the tokens' text without special tokens."""

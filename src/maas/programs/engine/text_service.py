@@ -25,9 +25,7 @@ class AdapterNames(Protocol):
 class TextService:
     """Turns what routes read into generations."""
 
-    def __init__(
-        self, scheduler: Scheduler, codec: TextCodec, adapters: AdapterNames, *, context: int, model_name: str
-    ) -> None:
+    def __init__(self, scheduler: Scheduler, codec: TextCodec, adapters: AdapterNames, *, context: int, model_name: str) -> None:
         self.scheduler, self.codec, self.context, self.model_name = scheduler, codec, context, model_name
         self._adapters = adapters
         self._watch = ClientWatch()
@@ -75,9 +73,7 @@ class TextService:
         self, prompt: list[int], max_new_tokens: int, sampling: SamplingParameters, stops: tuple[str, ...], adapter: str | None
     ) -> Generation:
         """Queue a generation, or refuse it."""
-        generation = Generation(
-            prompt=prompt, max_new_tokens=max_new_tokens, sampling=sampling, stops=stops, adapter=adapter
-        )
+        generation = Generation(prompt=prompt, max_new_tokens=max_new_tokens, sampling=sampling, stops=stops, adapter=adapter)
         self.scheduler.submit(generation)
         return generation
 

@@ -1,6 +1,5 @@
 """Where a run computes, and with how many bits."""
 
-
 import torch
 
 from maas.programs.trainer.failures import TrainingImpossible

@@ -37,9 +37,7 @@ def model_likes_table() -> MemoryTable[ModelLike]:
 class MemoryModels(Models):
     """Models in a dictionary."""
 
-    def __init__(
-        self, table: MemoryTable[Model], versions: MemoryTable[ModelVersion], likes: MemoryTable[ModelLike]
-    ) -> None:
+    def __init__(self, table: MemoryTable[Model], versions: MemoryTable[ModelVersion], likes: MemoryTable[ModelLike]) -> None:
         self.store = MemoryStore(table)
         self.likes_store = MemoryStore(likes)
         self._versions = versions

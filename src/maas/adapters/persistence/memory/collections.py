@@ -31,9 +31,7 @@ class MemoryStore(Generic[T]):
     def add(self, aggregate: T) -> None:
         key = self._table.key(aggregate)
         for other in self:
-            if self._table.key(other) == key or any(
-                value(other) == value(aggregate) is not None for value in self._table.unique
-            ):
+            if self._table.key(other) == key or any(value(other) == value(aggregate) is not None for value in self._table.unique):
                 raise AlreadyExists("this exists already")
         self._removed.discard(key)
         self._touched[key] = aggregate

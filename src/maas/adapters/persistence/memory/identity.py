@@ -11,9 +11,7 @@ from maas.domain.paging import Page, PageRequest
 
 
 def users_table() -> MemoryTable[User]:
-    return MemoryTable(
-        key=lambda user: user.id, unique=(lambda user: user.email_key, lambda user: ("name", user.username_key))
-    )
+    return MemoryTable(key=lambda user: user.id, unique=(lambda user: user.email_key, lambda user: ("name", user.username_key)))
 
 
 def sessions_table() -> MemoryTable[Session]:
@@ -86,9 +84,7 @@ class MemoryApiKeys(ApiKeys):
         return self.store.find(lambda key: key.key_hash == key_hash)
 
     def page(self, request: PageRequest, *, of_user: UUID) -> Page[ApiKey]:
-        return self.store.page(
-            request, lambda key: key.user_id == of_user, search_in=("name",), sort_by=("created_at", "name")
-        )
+        return self.store.page(request, lambda key: key.user_id == of_user, search_in=("name",), sort_by=("created_at", "name"))
 
     def remove(self, key: ApiKey) -> None:
         self.store.remove(key)

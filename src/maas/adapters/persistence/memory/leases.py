@@ -109,10 +109,12 @@ class MemoryLeases(Leases):
 
     def exhausted(self, *, at: datetime) -> Sequence[WorkItem]:
         return self.store.all(
-            lambda item: item.status is WorkStatus.LEASED
-            and item.lease_until is not None
-            and item.lease_until < at
-            and item.failures + 1 >= item.max_failures
+            lambda item: (
+                item.status is WorkStatus.LEASED
+                and item.lease_until is not None
+                and item.lease_until < at
+                and item.failures + 1 >= item.max_failures
+            )
         )
 
     def close_failed(self, work_id: UUID, *, reason: str) -> None:
@@ -124,9 +126,7 @@ class MemoryLeases(Leases):
 
     def _held(self, lease: Lease) -> WorkItem | None:
         return self.store.find(
-            lambda item: item.id == lease.work_id
-            and item.attempt == lease.attempt
-            and item.status is WorkStatus.LEASED
+            lambda item: item.id == lease.work_id and item.attempt == lease.attempt and item.status is WorkStatus.LEASED
         )
 
     def _change(self, lease: Lease, **changes: object) -> bool:

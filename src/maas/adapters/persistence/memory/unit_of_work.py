@@ -6,7 +6,6 @@ from types import TracebackType
 from typing import Self
 
 from maas.adapters.persistence.event_rows import event_payload
-from maas.adapters.persistence.memory.collections import MemoryStore
 from maas.adapters.persistence.memory.catalog import (
     MemoryModels,
     MemoryModelVersions,
@@ -14,6 +13,7 @@ from maas.adapters.persistence.memory.catalog import (
     model_versions_table,
     models_table,
 )
+from maas.adapters.persistence.memory.collections import MemoryStore
 from maas.adapters.persistence.memory.datasets import MemoryDatasets, datasets_table
 from maas.adapters.persistence.memory.idempotency import MemoryIdempotentCalls, idempotent_calls_table
 from maas.adapters.persistence.memory.identity import (
@@ -89,9 +89,7 @@ class MemoryUnitOfWork(UnitOfWork):
         self.model_versions = MemoryModelVersions(database.model_versions)
         self.datasets = MemoryDatasets(database.datasets)
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         try:
             if error is None and not self._read_only:
                 self._commit()

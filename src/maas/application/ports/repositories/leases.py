@@ -24,9 +24,7 @@ class Leases(ABC):
         """Put work up; `at` is the earliest time to begin. Return its id."""
 
     @abstractmethod
-    def claim(
-        self, kinds: Collection[str], *, worker: str, at: datetime, duration: timedelta
-    ) -> Lease | None:
+    def claim(self, kinds: Collection[str], *, worker: str, at: datetime, duration: timedelta) -> Lease | None:
         """Take the oldest due work of these kinds, or None. Expired leases are taken again, counting one failure."""
 
     @abstractmethod
@@ -47,7 +45,9 @@ class Leases(ABC):
 
     @abstractmethod
     def fail(self, lease: Lease, *, reason: str, at: datetime) -> bool:
-        """Count a failure: offer the work again after a pause. Return True once the failures are used up and the work has failed for good."""
+        """Count a failure: offer the work again after a pause.
+
+        Return True once the failures are used up and the work has failed for good."""
 
     @abstractmethod
     def withdraw(self, subject_id: UUID, *, kinds: Collection[str]) -> None:

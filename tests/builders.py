@@ -1,0 +1,1 @@
+"""Things as tests need them: valid by default, each naming only what matters."""
