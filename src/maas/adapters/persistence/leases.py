@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Row, and_, or_, select
+from sqlalchemy import Connection, Row, Select, and_, or_, select
 from sqlalchemy.sql.elements import ColumnElement
 
 from maas.adapters.persistence.tables.work import work_items
@@ -51,16 +51,11 @@ class SqlLeases(Leases):
         self._announce(WORK_TOPIC)
         return work_id
 
+    def is_due(self, kinds: Collection[str], *, at: datetime) -> bool:
+        return self._connection.execute(_due(kinds, at)).first() is not None
+
     def claim(self, kinds: Collection[str], *, worker: str, at: datetime, duration: timedelta) -> Lease | None:
-        expired = and_(_ITEM.status == WorkStatus.LEASED.value, _ITEM.lease_until < at, _ITEM.failures + 1 < _ITEM.max_failures)
-        waiting = and_(_ITEM.status == WorkStatus.WAITING.value, _ITEM.due_at <= at)
-        row = self._connection.execute(
-            select(work_items)
-            .where(_ITEM.kind.in_(list(kinds)), or_(waiting, expired))
-            .order_by(_ITEM.due_at, _ITEM.id)
-            .limit(1)
-            .with_for_update(skip_locked=True)
-        ).first()
+        row = self._connection.execute(_due(kinds, at).with_for_update(skip_locked=True)).first()
         return None if row is None else self._take(row, worker=worker, at=at, until=at + duration)
 
     def _take(self, row: Row[Any], *, worker: str, at: datetime, until: datetime) -> Lease:
@@ -156,3 +151,11 @@ def _held(lease: Lease) -> tuple[ColumnElement[bool], ...]:
         _ITEM.attempt == lease.attempt,
         _ITEM.status == WorkStatus.LEASED.value,
     )
+
+
+def _due(kinds: Collection[str], at: datetime) -> Select[Any]:
+    """Select the oldest work that may be taken."""
+    expired = and_(_ITEM.status == WorkStatus.LEASED.value, _ITEM.lease_until < at, _ITEM.failures + 1 < _ITEM.max_failures)
+    waiting = and_(_ITEM.status == WorkStatus.WAITING.value, _ITEM.due_at <= at)
+    wanted = select(work_items).where(_ITEM.kind.in_(list(kinds)), or_(waiting, expired))
+    return wanted.order_by(_ITEM.due_at, _ITEM.id).limit(1)

@@ -45,6 +45,9 @@ class MemoryLeases(Leases):
         self._announce(WORK_TOPIC)
         return item.id
 
+    def is_due(self, kinds: Collection[str], *, at: datetime) -> bool:
+        return any(item.kind in kinds and (_waits(item, at) or _expired(item, at)) for item in self.store)
+
     def claim(self, kinds: Collection[str], *, worker: str, at: datetime, duration: timedelta) -> Lease | None:
         due = [item for item in self.store if item.kind in kinds and (_waits(item, at) or _expired(item, at))]
         if not due:

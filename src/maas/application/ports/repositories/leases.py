@@ -24,6 +24,10 @@ class Leases(ABC):
         """Put work up; `at` is the earliest time to begin. Return its id."""
 
     @abstractmethod
+    def is_due(self, kinds: Collection[str], *, at: datetime) -> bool:
+        """Tell whether `claim` may find something, without a lock."""
+
+    @abstractmethod
     def claim(self, kinds: Collection[str], *, worker: str, at: datetime, duration: timedelta) -> Lease | None:
         """Take the oldest due work of these kinds, or None. Expired leases are taken again, counting one failure."""
 

@@ -1,0 +1,89 @@
+"""Builds everything that a process is made of, once, after any fork."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from dependency_injector import containers, providers
+
+from maas.adapters.archive_reader.by_hand import HandArchiveReader
+from maas.adapters.broadcaster.sql import SqlBroadcaster
+from maas.adapters.clock.system import SystemClock
+from maas.adapters.dataset_reader.files import FileDatasetReader
+from maas.adapters.file_store.folder import FolderFileStore
+from maas.adapters.model_inspector.files import FileModelInspector
+from maas.adapters.password_hasher.argon2 import Argon2PasswordHasher
+from maas.adapters.persistence.engine import open_engine
+from maas.adapters.persistence.unit_of_work import SqlUnitsOfWork
+from maas.adapters.secret_box.aes import AesSecretBox, key_from_file
+from maas.adapters.token_signer.jwt import JwtTokenSigner
+from maas.application.idempotency import Idempotency
+from maas.application.work import Reaction, WorkHandler
+from maas.settings import Settings
+
+Singleton = providers.ThreadSafeSingleton
+
+
+def _in_data(settings: Settings, *names: str) -> Path:
+    return settings.data_dir.joinpath(*names).absolute()
+
+
+def _secret(settings: Settings, name: str) -> bytes:
+    return key_from_file(_in_data(settings, "secrets", name))
+
+
+def _handlers(*handlers: WorkHandler) -> Sequence[WorkHandler]:
+    return handlers
+
+
+def _reactions(**reactions: Reaction) -> Mapping[str, Reaction]:
+    return reactions
+
+
+def _tasks(**tasks: Callable[[], object]) -> Mapping[str, Callable[[], object]]:
+    return tasks
+
+
+class Container(containers.DeclarativeContainer):
+    """All providers. Tests override the adapters by in-memory ones."""
+
+    settings: providers.Dependency[Settings] = providers.Dependency(instance_of=Settings)
+
+    # What everything stands on.
+    clock = Singleton(SystemClock)
+    engine = Singleton(open_engine, settings.provided.resolved_database_url)
+    unit_of_work: providers.Provider[Any] = Singleton(SqlUnitsOfWork, engine, clock)
+    broadcaster: providers.Provider[Any] = Singleton(SqlBroadcaster, engine)
+    file_store: providers.Provider[Any] = Singleton(
+        FolderFileStore, providers.Callable(_in_data, settings, "files"), sync=settings.provided.sync
+    )
+    secret_box: providers.Provider[Any] = Singleton(AesSecretBox, key=providers.Callable(_secret, settings, "sealing.key"))
+    token_signer: providers.Provider[Any] = Singleton(JwtTokenSigner, secret=providers.Callable(_secret, settings, "signing.key"))
+    password_hasher: providers.Provider[Any] = Singleton(Argon2PasswordHasher)
+
+    # Files that users bring.
+    archive_reader: providers.Provider[Any] = Singleton(HandArchiveReader)
+    model_inspector: providers.Provider[Any] = Singleton(FileModelInspector)
+    dataset_reader: providers.Provider[Any] = Singleton(FileDatasetReader)
+
+    # Calls that may be repeated.
+    idempotency = Singleton(Idempotency, unit_of_work=unit_of_work, clock=clock, secret_box=secret_box)
+
+    # Limits and usage.
+
+    # Identity.
+
+    # Catalog and datasets.
+
+    # Fine-tuning.
+
+    # Serving.
+
+    # Inference.
+
+    # What workers do: handlers of leased work, and reactions to events by name.
+    work_handlers = providers.Callable(_handlers)
+    reactions = providers.Callable(_reactions)
+
+    # What the controller does from time to time, by name.
+    housekeeping = providers.Callable(_tasks, idempotency=idempotency.provided.sweep)

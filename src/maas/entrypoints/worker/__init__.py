@@ -1,0 +1,1 @@
+"""The worker: it takes leased work and reactions, and runs their handlers."""
