@@ -52,7 +52,7 @@ class SqlModels(Models):
         self.store.add(model)
 
     def get(self, model_id: UUID, *, visible_to: Actor, for_update: bool = False) -> Model:
-        return self.store.get(models.c.id == model_id, seen_by(models, visible_to), for_update=for_update)
+        return self.store.get(models.c.id == model_id, *_seen_by(visible_to), for_update=for_update)
 
     def find(self, model_id: UUID, *, for_update: bool = False) -> Model | None:
         return self.store.find(models.c.id == model_id, for_update=for_update)
@@ -61,7 +61,7 @@ class SqlModels(Models):
         return self.store.find(models.c.owner_id == owner_id, models.c.name == name)
 
     def page(self, request: PageRequest, *, visible_to: Actor, only: ModelFilter) -> Page[Model]:
-        conditions = [seen_by(models, visible_to), *_conditions(only)]
+        conditions = [*_seen_by(visible_to), *_conditions(only)]
         return self.store.page(request, *conditions, search_in=("name", "description"), sort_by=MODEL_SORTS)
 
     def remove(self, model: Model) -> None:
@@ -84,6 +84,10 @@ class SqlModels(Models):
         if change:
             statement = models.update().where(models.c.id == model_id)
             self._connection.execute(statement.values(like_count=models.c.like_count + change))
+
+
+def _seen_by(actor: Actor) -> list[ColumnElement[bool]]:
+    return [models.c.reserved_by.is_(None), seen_by(models, actor)]
 
 
 def _conditions(only: ModelFilter) -> list[ColumnElement[bool]]:

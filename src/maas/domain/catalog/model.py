@@ -187,7 +187,10 @@ class ModelVersion:
 
 @dataclass(eq=False, kw_only=True)
 class Model:
-    """A model with its card; its files belong to its versions."""
+    """A model with its card; its files belong to its versions.
+
+    `reserved_by` is the fine-tuning job that will make the model: until then the name is taken and nobody sees the model.
+    """
 
     id: UUID
     owner_id: UUID
@@ -200,6 +203,7 @@ class Model:
     tags: list[str] = field(default_factory=list)
     usage_examples: list[dict[str, Any]] = field(default_factory=list)
     lineage: Lineage | None = None
+    reserved_by: UUID | None = None
     download_count: int = 0
     like_count: int = 0
     created_at: datetime
@@ -239,6 +243,11 @@ class Model:
                 found=facts.suggested_type.value,
                 expected=self.type.value,
             )
+
+    def appear(self, *, at: datetime) -> None:
+        """Be seen from now on: the job that reserved the name has made the model."""
+        self.reserved_by = None
+        self.created_at = self.updated_at = at
 
     def delete(self) -> ModelDeleted:
         return ModelDeleted(owner_id=self.owner_id, model_id=self.id)

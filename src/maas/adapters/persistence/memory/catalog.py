@@ -46,7 +46,7 @@ class MemoryModels(Models):
         self.store.add(model)
 
     def get(self, model_id: UUID, *, visible_to: Actor, for_update: bool = False) -> Model:
-        return self.store.get(lambda model: model.id == model_id and may_see(visible_to, model))
+        return self.store.get(lambda model: model.id == model_id and _is_seen(visible_to, model))
 
     def find(self, model_id: UUID, *, for_update: bool = False) -> Model | None:
         return self.store.find(lambda model: model.id == model_id)
@@ -57,7 +57,7 @@ class MemoryModels(Models):
     def page(self, request: PageRequest, *, visible_to: Actor, only: ModelFilter) -> Page[Model]:
         return self.store.page(
             request,
-            lambda model: may_see(visible_to, model) and self._fits(model, only),
+            lambda model: _is_seen(visible_to, model) and self._fits(model, only),
             search_in=("name", "description"),
             sort_by=MODEL_SORTS,
         )
@@ -94,6 +94,10 @@ class MemoryModels(Models):
             return False
         versions = (version for version in self._versions.rows.values() if version.model_id == model.id)
         return only.status is None or any(version.status is only.status for version in versions)
+
+
+def _is_seen(actor: Actor, model: Model) -> bool:
+    return model.reserved_by is None and may_see(actor, model)
 
 
 class MemoryModelVersions(ModelVersions):

@@ -19,6 +19,7 @@ models = Table(
     Column("tags", Json, nullable=False),
     Column("usage_examples", Json, nullable=False),
     Column("lineage", Json),
+    Column("reserved_by", Uuid),
     Column("download_count", BigInteger, nullable=False),
     Column("like_count", BigInteger, nullable=False),
     Column("created_at", UtcDateTime, nullable=False),

@@ -27,7 +27,7 @@ class ModelFilter:
 
 
 class Models(ABC):
-    """All models."""
+    """All models. Those that are merely reserved are found by `find` and `find_by_name` alone."""
 
     @abstractmethod
     def add(self, model: Model) -> None: ...
