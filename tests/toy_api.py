@@ -12,6 +12,7 @@ from flask import Flask, Response
 from marshmallow import fields, validate
 
 from maas.application.actor import Actor
+from maas.application.usage import CallAllowance
 from maas.domain.errors import NotFound, RateLimited, TokenExpired, Unauthenticated
 from maas.domain.identity import Permission, Role
 from maas.domain.paging import Page
@@ -26,7 +27,7 @@ from maas.entrypoints.http.paging import ListQuery, paged
 from maas.entrypoints.http.readiness import PartCheck, Readiness
 from maas.entrypoints.http.request import current_request
 from maas.entrypoints.http.schemas import StrictSchema
-from maas.entrypoints.http.sign_in import CallAllowance, SignIn, current_actor
+from maas.entrypoints.http.sign_in import SignIn, current_actor
 from maas.entrypoints.websocket.client import SocketClient
 from maas.entrypoints.websocket.routes import SocketRoutes
 

@@ -9,11 +9,11 @@ from werkzeug.datastructures import LanguageAccept
 from werkzeug.http import parse_accept_header
 
 from maas.application.actor import Actor
+from maas.application.usage.limits import CallAllowance
 from maas.domain.identifiers import new_id
 
 if TYPE_CHECKING:
     from maas.entrypoints.http.access import RouteRules
-    from maas.entrypoints.http.sign_in import CallAllowance
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 CHINESE, ENGLISH = "zh", "en"
@@ -23,7 +23,7 @@ class PlatformRequest(Request):
     """A Flask request with what the platform's hooks learn about it."""
 
     actor: Actor | None = None
-    allowance: "CallAllowance | None" = None
+    allowance: CallAllowance | None = None
     rules: "RouteRules | None" = None
     started_at: float = 0.0
 

@@ -9,18 +9,10 @@ from flask import Flask, Response
 from werkzeug.datastructures import Headers
 
 from maas.application.actor import Actor
+from maas.application.usage.limits import CallAllowance
 from maas.domain.errors import RateLimited, Unauthenticated
 from maas.entrypoints.http.access import Gate, check_access
 from maas.entrypoints.http.request import PlatformRequest, current_request
-
-
-@dataclass(frozen=True, kw_only=True)
-class CallAllowance:
-    """What is left of a caller's hour: `limit` calls, `remaining` of them, and the seconds until it begins anew."""
-
-    limit: int
-    remaining: int
-    reset_seconds: float
 
 
 @dataclass(frozen=True, kw_only=True)

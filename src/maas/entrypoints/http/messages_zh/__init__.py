@@ -9,6 +9,7 @@ from maas.entrypoints.http.messages_zh.identity import IDENTITY
 from maas.entrypoints.http.messages_zh.inference import INFERENCE
 from maas.entrypoints.http.messages_zh.models import MODELS
 from maas.entrypoints.http.messages_zh.training import TRAINING
+from maas.entrypoints.http.messages_zh.usage import USAGE
 from maas.entrypoints.http.messages_zh.wire import WIRE
 
 MESSAGES_ZH: Mapping[str, str] = {
@@ -20,4 +21,5 @@ MESSAGES_ZH: Mapping[str, str] = {
     **DATASETS,
     **TRAINING,
     **INFERENCE,
+    **USAGE,
 }

@@ -1,0 +1,5 @@
+"""What people use, and how much of it they may."""
+
+from maas.application.usage.limits import CallAllowance, LimitNumbers, Limits, Quota, UploadSlot
+
+__all__ = ["CallAllowance", "LimitNumbers", "Limits", "Quota", "UploadSlot"]
