@@ -14,8 +14,10 @@ from flask import Flask
 from maas.adapters.broadcaster.memory import MemoryBroadcaster
 from maas.adapters.clock.memory import ManualClock
 from maas.adapters.file_store.memory import MemoryFileStore
+from maas.adapters.mailer.memory import MemoryMailer
 from maas.adapters.password_hasher.memory import Sha256PasswordHasher
 from maas.adapters.persistence.memory.unit_of_work import MemoryDatabase
+from maas.adapters.rate_limiter.memory import MemoryRateLimiter
 from maas.adapters.secret_box.memory import MemorySecretBox
 from maas.adapters.token_signer.jwt import JwtTokenSigner
 from maas.application.actor import Actor
@@ -45,6 +47,7 @@ class House:
         self.broadcaster = MemoryBroadcaster()
         self.database.hearers.append(self.broadcaster.announce)
         self.files = MemoryFileStore()
+        self.mailer = MemoryMailer()
         # Limits that tests do not speak of are out of their way.
         roomy = {"limit_uploads": 1_000, "limit_deployments": 1_000, "limit_registrations": 1_000}
         self.container = Container(settings=Settings(data_dir=self.data_dir, **{**roomy, **self.settings}))
@@ -56,6 +59,8 @@ class House:
             secret_box=MemorySecretBox(),
             token_signer=JwtTokenSigner(secret=b"a secret of thirty-two bytes, or more"),
             password_hasher=Sha256PasswordHasher(),
+            mailer=self.mailer,
+            rate_limiter=MemoryRateLimiter(self.clock),
             **self.overrides,
         )
 

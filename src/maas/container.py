@@ -14,12 +14,16 @@ from maas.adapters.file_store.folder import FolderFileStore
 from maas.adapters.model_inspector.files import FileModelInspector
 from maas.adapters.password_hasher.argon2 import Argon2PasswordHasher
 from maas.adapters.persistence.engine import open_engine
+from maas.adapters.persistence.migrate import current_revision, migrate, newest_revision, roll_back
 from maas.adapters.persistence.unit_of_work import SqlUnitsOfWork
+from maas.adapters.rate_limiter.shared import SharedRateLimiter
 from maas.adapters.secret_box.aes import AesSecretBox, key_from_file
 from maas.adapters.token_signer.jwt import JwtTokenSigner
 from maas.application.idempotency import Idempotency
+from maas.application.identity import Accounts, Authentication, PersonalApiKeys, SignIn
+from maas.application.usage.limits import LimitNumbers, Limits
 from maas.application.work import Reaction, WorkHandler
-from maas.settings import Settings
+from maas.settings import Registration, Settings
 
 Singleton = providers.ThreadSafeSingleton
 
@@ -32,6 +36,26 @@ def _secret(settings: Settings, name: str) -> bytes:
     return key_from_file(_in_data(settings, "secrets", name))
 
 
+def _limit_numbers(settings: Settings) -> LimitNumbers:
+    return LimitNumbers(
+        calls_per_hour=settings.limit_api_calls,
+        files_per_hour=settings.limit_uploads,
+        deployments_per_hour=settings.limit_deployments,
+        address_calls_per_hour=settings.limit_address_calls,
+        registrations_per_hour=settings.limit_registrations,
+        running_trainings=settings.max_trainings,
+        deployments=settings.max_deployments,
+        websockets=settings.max_websockets,
+        storage_bytes=settings.max_storage_bytes,
+        model_file_bytes=settings.max_model_bytes,
+        dataset_file_bytes=settings.max_dataset_bytes,
+    )
+
+
+def _registration_open(settings: Settings) -> bool:
+    return settings.registration is Registration.OPEN
+
+
 def _handlers(*handlers: WorkHandler) -> Sequence[WorkHandler]:
     return handlers
 
@@ -42,6 +66,36 @@ def _reactions(**reactions: Reaction) -> Mapping[str, Reaction]:
 
 def _tasks(**tasks: Callable[[], object]) -> Mapping[str, Callable[[], object]]:
     return tasks
+
+
+def migrate_database(settings: Settings) -> str | None:
+    """Bring the database to this release's schema; return its revision."""
+    engine = open_engine(settings.resolved_database_url)
+    try:
+        if current_revision(engine) != newest_revision():
+            migrate(engine)
+        return current_revision(engine)
+    finally:
+        engine.dispose()
+
+
+def roll_back_database(settings: Settings) -> str | None:
+    """Take the newest step of the schema back; return the revision that is left."""
+    engine = open_engine(settings.resolved_database_url)
+    try:
+        roll_back(engine)
+        return current_revision(engine)
+    finally:
+        engine.dispose()
+
+
+def schema_revisions(settings: Settings) -> tuple[str | None, str | None]:
+    """Return the revisions of the database and of this release."""
+    engine = open_engine(settings.resolved_database_url)
+    try:
+        return current_revision(engine), newest_revision()
+    finally:
+        engine.dispose()
 
 
 class Container(containers.DeclarativeContainer):
@@ -70,8 +124,35 @@ class Container(containers.DeclarativeContainer):
     idempotency = Singleton(Idempotency, unit_of_work=unit_of_work, clock=clock, secret_box=secret_box)
 
     # Limits and usage.
+    rate_limiter: providers.Provider[Any] = Singleton(
+        SharedRateLimiter, providers.Callable(_in_data, settings, "limits.table"), clock
+    )
+    limit_numbers = Singleton(_limit_numbers, settings)
+    limits = Singleton(Limits, unit_of_work=unit_of_work, limiter=rate_limiter, clock=clock, numbers=limit_numbers)
 
     # Identity.
+    mailer: providers.Provider[Any] = providers.Dependency()
+    authentication = Singleton(Authentication, unit_of_work=unit_of_work, tokens=token_signer, clock=clock)
+    sign_in = Singleton(
+        SignIn,
+        unit_of_work=unit_of_work,
+        passwords=password_hasher,
+        tokens=token_signer,
+        limiter=rate_limiter,
+        authentication=authentication,
+        clock=clock,
+    )
+    accounts = Singleton(
+        Accounts,
+        unit_of_work=unit_of_work,
+        passwords=password_hasher,
+        mailer=mailer,
+        sign_in=sign_in,
+        clock=clock,
+        registration_open=providers.Callable(_registration_open, settings),
+        public_url=settings.provided.resolved_public_url,
+    )
+    api_keys = Singleton(PersonalApiKeys, unit_of_work=unit_of_work, authentication=authentication, clock=clock)
 
     # Catalog and datasets.
 

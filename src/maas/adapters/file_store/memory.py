@@ -3,6 +3,7 @@
 import hashlib
 import shutil
 import tempfile
+import weakref
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,7 +19,8 @@ class MemoryFileStore(FileStore):
         self.capacity_bytes = capacity_bytes
         self.trees: dict[str, dict[str, bytes]] = {}
         self._stored_at: dict[str, datetime] = {}
-        self._folder = tempfile.TemporaryDirectory(prefix="maas-files-", ignore_cleanup_errors=True)
+        self._folder = Path(tempfile.mkdtemp(prefix="maas-files-"))
+        weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
         self._stagings = 0
 
     def stage(self, *, expected_bytes: int = 0) -> "MemoryStaging":
@@ -26,16 +28,16 @@ class MemoryFileStore(FileStore):
         if used + expected_bytes > self.capacity_bytes:
             raise StorageFull("the disk has no room for this")
         self._stagings += 1
-        folder = Path(self._folder.name, f"staging-{self._stagings}")
+        folder = Path(self._folder, f"staging-{self._stagings}")
         folder.mkdir()
         return MemoryStaging(self, folder, room_bytes=self.capacity_bytes - used)
 
     def local_copy(self, key: str) -> Path:
-        tree, inner = self._find(key)
-        path = Path(self._folder.name, "copies", checked_key(key))
+        tree, _ = self._find(key)
+        path = Path(self._folder, "copies", checked_key(key))
         if not path.exists():
             for name, content in self.trees[tree].items():
-                file = Path(self._folder.name, "copies", tree, name)
+                file = Path(self._folder, "copies", tree, name)
                 file.parent.mkdir(parents=True, exist_ok=True)
                 file.write_bytes(content)
         return path
@@ -46,7 +48,7 @@ class MemoryFileStore(FileStore):
 
     def delete(self, key: str) -> None:
         self.trees.pop(checked_key(key), None)
-        shutil.rmtree(Path(self._folder.name, "copies", key), ignore_errors=True)
+        shutil.rmtree(Path(self._folder, "copies", key), ignore_errors=True)
 
     def keys(self, prefix: str) -> Iterator[StoredKey]:
         for key in list(self.trees):

@@ -13,6 +13,7 @@ from gunicorn.workers import gthread
 
 from maas.entrypoints.api.reaper import ConnectionReaper
 from maas.entrypoints.http.event_stream import STREAMING
+from maas.entrypoints.lifeline import die_with_parent
 
 IO_SECONDS = 20
 HEAD_SECONDS = 20.0
@@ -42,6 +43,7 @@ class HardenedWorker(gthread.ThreadWorker):  # type: ignore[misc] # gunicorn is 
     """The worker of the API."""
 
     def init_process(self) -> None:
+        die_with_parent()
         self.reaper = ConnectionReaper(head_seconds=HEAD_SECONDS, linger_seconds=LINGER_SECONDS)
         super().init_process()
 
