@@ -20,28 +20,39 @@ class Chunk:
     length: int
 
 
+@dataclass(frozen=True)
+class Extent:
+    """So many slots of so many positions each."""
+
+    slots: int
+    length: int
+
+    @property
+    def positions(self) -> int:
+        return self.slots * self.length
+
+    def covers(self, other: "Extent") -> bool:
+        return self.slots >= other.slots and self.length >= other.length
+
+    def rounded(self) -> "Extent":
+        """Return what is set aside for it at least."""
+        return Extent(self.slots, -(-self.length // _LENGTH_GRAIN) * _LENGTH_GRAIN)
+
+
 @dataclass(eq=False)
 class StepPlan:
     """How a step's tokens, lying one after another, belong to slots.
 
     The first `len(lengths)` tokens are one new token each for slots 0, 1, …; `lengths` counts a slot's tokens, the new one included.
-    The chunks' tokens follow.
+    The chunks' tokens follow. `extent` covers every row, also those that have no part in this step.
     """
 
     lengths: list[int]
     chunks: list[Chunk]
     device: torch.device
+    extent: Extent
     _masks: dict[Any, Tensor | None] = field(default_factory=dict)
     _rows: tuple[Tensor, Tensor] | None = None
-
-    @property
-    def longest(self) -> int:
-        """Positions needed in every slot once the step is done."""
-        return max([*self.lengths, *(chunk.start + chunk.length for chunk in self.chunks)])
-
-    @property
-    def highest_slot(self) -> int:
-        return max([len(self.lengths) - 1, *(chunk.slot for chunk in self.chunks)])
 
     def decoding_index(self) -> tuple[Tensor, Tensor]:
         """Return slots and positions of the decoding rows' new tokens."""
@@ -99,11 +110,11 @@ class SlotLayer(CacheLayerMixin):  # type: ignore[no-untyped-call]
         self.is_initialized = True
 
     def update(self, key_states: Tensor, value_states: Tensor, *args: Any, **_: Any) -> tuple[Tensor, Tensor]:
-        """Store a step's keys and values, each [1, heads, tokens, dim], as the plan (the first further argument) says."""
+        """Store a step's keys and values, each [1, heads, tokens, dim]; further arguments: the plan, and the most positions."""
         plan: StepPlan = args[0]
         if not self.is_initialized:
             self.lazy_initialization(key_states, value_states)
-        self.reserve(plan.highest_slot + 1, plan.longest)
+        self.reserve(plan.extent, args[1])
         for store, new in ((self.keys, key_states[0]), (self.values, value_states[0])):
             if plan.lengths:
                 slots, positions = plan.decoding_index()
@@ -113,15 +124,16 @@ class SlotLayer(CacheLayerMixin):  # type: ignore[no-untyped-call]
                 store[chunk.slot, :, chunk.start : chunk.start + chunk.length] = part
         return key_states, value_states
 
-    def reserve(self, slots: int, length: int) -> None:
-        """Grow, by doubling, to hold so many slots of so many positions."""
-        have_slots, _, have_length, _ = self.keys.shape
-        if slots <= have_slots and length <= have_length:
+    def reserve(self, needed: Extent, most_positions: int) -> None:
+        """Hold at least what is needed, with room to grow while that stays within `most_positions`."""
+        have = Extent(self.keys.shape[0], self.keys.shape[2])
+        if have.covers(needed) and have.positions <= most_positions:
             return
-        want_slots = have_slots if slots <= have_slots else max(slots, 2 * have_slots)
-        want_length = have_length if length <= have_length else max(_rounded(length), have_length + have_length // 2)
-        self.keys = _grown(self.keys, want_slots, want_length)
-        self.values = _grown(self.values, want_slots, want_length)
+        want = _with_room_to_grow(have, needed)
+        if want.positions > most_positions:
+            want = needed.rounded()
+        if want != have:
+            self.keys, self.values = _resized(self.keys, want), _resized(self.values, want)
 
     def move(self, source: int, target: int, length: int) -> None:
         """Copy the first `length` positions of a slot to another."""
@@ -146,11 +158,12 @@ class SlotLayer(CacheLayerMixin):  # type: ignore[no-untyped-call]
 
 
 class SlotCache(Cache):
-    """All layers of a model; `plan` is the step under way."""
+    """All layers of a model; `plan` is the step under way, `most_positions` what a layer may hold."""
 
     def __init__(self) -> None:
         super().__init__(layers=[])
         self.plan: StepPlan | None = None
+        self.most_positions = 2**62
         self.newest: SlotLayer | None = None
         self._slots: list[SlotLayer] = []
 
@@ -159,7 +172,7 @@ class SlotCache(Cache):
         while len(self._slots) <= layer_idx:
             self._slots.append(SlotLayer())  # type: ignore[no-untyped-call]
         self.newest = self._slots[layer_idx]
-        return self.newest.update(key_states, value_states, self.plan)
+        return self.newest.update(key_states, value_states, self.plan, self.most_positions)
 
     def get_seq_length(self, layer_idx: int = 0) -> int:
         return 0
@@ -190,13 +203,15 @@ class SlotCache(Cache):
         return [store for layer in self._slots for store in (layer.keys, layer.values)]
 
 
-def _rounded(length: int) -> int:
-    return -(-length // _LENGTH_GRAIN) * _LENGTH_GRAIN
+def _with_room_to_grow(have: Extent, needed: Extent) -> Extent:
+    slots = have.slots if have.slots >= needed.slots else max(needed.slots, 2 * have.slots)
+    length = have.length if have.length >= needed.length else max(needed.rounded().length, have.length * 3 // 2)
+    return Extent(slots, length).rounded()
 
 
-def _grown(store: Tensor, slots: int, length: int) -> Tensor:
-    have_slots, heads, have_length, dim = store.shape
+def _resized(store: Tensor, extent: Extent) -> Tensor:
+    slots, length = min(store.shape[0], extent.slots), min(store.shape[2], extent.length)
     # Zeros, not garbage: a masked position still enters the product, and 0 × NaN is NaN.
-    grown = store.new_zeros((slots, heads, length, dim))
-    grown[:have_slots, :, :have_length] = store
-    return grown
+    resized = store.new_zeros((extent.slots, store.shape[1], extent.length, store.shape[3]))
+    resized[:slots, :, :length] = store[:slots, :, :length]
+    return resized

@@ -6,7 +6,10 @@ renders templates in. Imports neither transformers nor torch, so that a new one 
 """
 
 import json
+import math
+import resource
 import sys
+import time
 from datetime import datetime
 from typing import Any, NoReturn
 
@@ -19,6 +22,8 @@ from maas.programs.child import limit_resources
 
 _MEMORY_BYTES = 512 * 2**20
 _LONGEST_TEXT = 16 * 2**20
+_SECONDS = 10
+"""The parent kills this process long before; where the parent is killed itself, the system does it."""
 
 
 class _GenerationBlock(Extension):
@@ -46,8 +51,9 @@ def main() -> None:
     limit_resources(memory_bytes=_MEMORY_BYTES)
     template = environment().from_string(json.loads(sys.stdin.readline()))
     for line in sys.stdin:
+        _allow_processor_seconds(_SECONDS)
         try:
-            text = template.render(**json.loads(line))
+            text = template.render(json.loads(line))
             answer = {"text": text} if len(text) <= _LONGEST_TEXT else {"error": "the rendered conversation is too long"}
         except (
             TemplateError,
@@ -64,9 +70,14 @@ def main() -> None:
         sys.stdout.flush()
 
 
+def _allow_processor_seconds(seconds: int) -> None:
+    _, hard = resource.getrlimit(resource.RLIMIT_CPU)
+    resource.setrlimit(resource.RLIMIT_CPU, (math.ceil(time.process_time()) + seconds, hard))
+
+
 def _to_json(
     value: Any,
-    ensure_ascii: bool = False,
+    ensure_ascii: bool = False,  # noqa: FBT001, FBT002 (templates may give it by position)
     indent: int | None = None,
     separators: Any = None,
     sort_keys: bool = False,  # noqa: FBT001, FBT002

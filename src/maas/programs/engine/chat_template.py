@@ -25,9 +25,9 @@ class ChatTemplate:
         self._lock = threading.Lock()
         self._helper: subprocess.Popen[bytes] | None = None
 
-    def render(self, messages: Sequence[Mapping[str, Any]], *, tools: object = None, **variables: object) -> str:
-        """Return the prompt that asks for the next answer."""
-        values = {**self._special_tokens, "messages": messages, "tools": tools, "add_generation_prompt": True, **variables}
+    def render(self, messages: Sequence[Mapping[str, Any]], *, tools: object, variables: Mapping[str, object]) -> str:
+        """Return the prompt that asks for the next answer; `variables` cannot replace what a conversation consists of."""
+        values = {**self._special_tokens, **variables, "messages": messages, "tools": tools, "add_generation_prompt": True}
         line = json.dumps(values).encode() + b"\n"
         if not self._lock.acquire(timeout=_WAIT_SECONDS):
             raise Overloaded("the chat template is busy", retry_after_seconds=1)

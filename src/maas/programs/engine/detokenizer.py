@@ -14,13 +14,14 @@ class Detokenizer:
     """Turns tokens into the text that they add.
 
     Only a window of the last tokens is decoded anew for each. What ends in the middle of a character is held back until the
-    character is whole.
+    character is whole. The window begins with the end of the prompt, `before`: some tokenizers drop the space at a text's beginning.
     """
 
-    def __init__(self, decode: Decode) -> None:
+    def __init__(self, decode: Decode, *, before: Sequence[int] = ()) -> None:
         self._decode = decode
-        self._window: list[int] = []
-        self._given = 0
+        self._window = list(before[-_KEPT:])
+        text = decode(self._window) if self._window else ""
+        self._given = len(text) - _unfinished_length(text)
 
     def push(self, token: int) -> str:
         """Take a token, return the text that is now certain."""

@@ -12,7 +12,7 @@ from torch import Tensor
 from maas.programs.engine import fields
 from maas.programs.engine.client_watch import ClientWatch
 from maas.programs.engine.encoder_model import EncodedText, EncoderModel
-from maas.programs.engine.failures import ClientLeft, RequestInvalid
+from maas.programs.engine.failures import ClientLeft, RequestInvalid, Unhealthy
 from maas.programs.engine.http_server import Answer, Request
 from maas.programs.engine.metrics import Metrics
 from maas.programs.engine.precision import choose_device, dtype_name
@@ -28,11 +28,9 @@ class EmbeddingEngine:
 
     def __init__(self, spec: EngineSpec) -> None:
         self._spec = spec
-        self._scores = spec.task == "text-classification"
+        self._scores = spec.task == "text-ranking"
         device = choose_device(spec.device)
-        self._model = EncoderModel(
-            spec.model_dir, scores=self._scores, dtype=spec.dtype, device=device, max_context=spec.max_context
-        )
+        self._model = EncoderModel(spec, scores=self._scores, device=device)
         self._dimension = self._model.run([self._model.encode("a")]).shape[1]
         self._metrics = Metrics()
         self._batcher = TextBatcher(self._model.run, self._metrics, max_queue=spec.max_queue)
@@ -54,8 +52,8 @@ class EmbeddingEngine:
         routes: dict[tuple[str, str], Route] = {
             ("GET", "/info"): self._info,
             ("GET", "/v1/models"): self._models,
-            ("GET", "/health"): lambda _: Answer(b"{}"),
-            ("GET", "/"): lambda _: Answer(b"{}"),
+            ("GET", "/health"): self._health,
+            ("GET", "/"): self._health,
             ("GET", "/metrics"): self._exposition,
         }
         if self._scores:
@@ -73,7 +71,7 @@ class EmbeddingEngine:
 
     def obey(self, command: dict[str, Any]) -> dict[str, Any] | None:
         """Refuse adapters: encoders have none."""
-        if command.get("type") != "load_adapter":
+        if command.get("type") not in ("load_adapter", "unload_adapter"):
             return None
         return {"type": "adapter_failed", "name": command.get("name"), "reason": "an embedding model takes no adapters"}
 
@@ -159,8 +157,15 @@ class EmbeddingEngine:
             "pooling": self._model.files.pooling,
             "chat": False,
             "adapters": [],
+            "draining": self._batcher.draining,
+            "load": {**self._metrics.load(), "queue": spec.max_queue},
         }
         return _answer(info)
+
+    def _health(self, _: Request) -> Answer:
+        if self._batcher.stuck:
+            raise Unhealthy("a batch has not come back for long")
+        return Answer(b"{}")
 
     def _models(self, _: Request) -> Answer:
         entry = {"id": self._spec.model_name, "object": "model", "created": 0, "owned_by": "maas"}

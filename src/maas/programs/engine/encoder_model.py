@@ -13,6 +13,7 @@ from transformers import AutoModel, AutoModelForSequenceClassification, AutoToke
 from maas.programs.engine.encoder_files import EncoderFiles, read_encoder_files
 from maas.programs.engine.failures import EngineUnusable
 from maas.programs.engine.loading import count_parameters, load_config, load_weights
+from maas.programs.engine.spec import EngineSpec
 from maas.programs.model_loading import LOCAL_ONLY, reason_of
 
 _LONGEST_WHERE_NONE_IS_NAMED = 512
@@ -31,17 +32,26 @@ class EncodedText:
 class EncoderModel:
     """An encoder with its tokenizer. `dtype` bf16 computes by autocast on fp32 weights."""
 
-    def __init__(self, folder: Path, *, scores: bool, dtype: str, device: torch.device, max_context: int | None) -> None:
+    def __init__(self, spec: EngineSpec, *, scores: bool, device: torch.device) -> None:
+        folder = spec.model_dir
         config = load_config(folder)
         self.files = EncoderFiles() if scores else read_encoder_files(folder)
         self.parameters = count_parameters(folder)
         self.device = device
-        self.dtype = torch.bfloat16 if dtype == "bfloat16" else torch.float32
+        self.dtype = torch.bfloat16 if spec.dtype == "bfloat16" else torch.float32
         kind = AutoModelForSequenceClassification if scores else AutoModel
         self._scores = scores
-        self._model = load_weights(kind, folder, dtype=torch.float32, device=device, parameters=self.parameters, attention="sdpa")
+        self._model = load_weights(
+            kind,
+            folder,
+            dtype=torch.float32,
+            device=device,
+            parameters=self.parameters,
+            attention="sdpa",
+            memory_bytes=spec.memory_bytes,
+        )
         self._tokenizer = _load_tokenizer(folder)
-        self.context = _context(config, self._tokenizer, self.files.max_length, max_context)
+        self.context = _context(config, self._tokenizer, self.files.max_length, spec.max_context)
         self._backend = self._tokenizer.backend_tokenizer
         self._backend.no_padding()
         self._backend.enable_truncation(self.context)

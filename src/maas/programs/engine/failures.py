@@ -27,6 +27,12 @@ class NoSuchRoute(RequestRefused):
     kind = "validation"
 
 
+class NoSuchMethod(NoSuchRoute):
+    """This engine has the route, but not with this method."""
+
+    status = 405
+
+
 class Overloaded(RequestRefused):
     """There is no room now; `retry_after_seconds` says when there may be."""
 
@@ -36,6 +42,13 @@ class Overloaded(RequestRefused):
     def __init__(self, message: str, *, retry_after_seconds: int) -> None:
         super().__init__(message)
         self.retry_after_seconds = retry_after_seconds
+
+
+class Unhealthy(RequestRefused):
+    """The engine does not compute as it should."""
+
+    status = 503
+    kind = "unhealthy"
 
 
 class GenerationFailed(RequestRefused):

@@ -8,7 +8,7 @@ from safetensors import safe_open
 from transformers import AutoConfig, AutoTokenizer
 
 from maas.programs.engine.failures import EngineUnusable
-from maas.programs.engine.precision import free_memory_bytes
+from maas.programs.engine.precision import free_memory_bytes, used_memory_bytes
 from maas.programs.engine.text_codec import TextCodec
 from maas.programs.model_loading import LOCAL_ONLY, ModelFilesUnusable, check_weights, reason_of
 
@@ -50,10 +50,17 @@ def count_parameters(folder: Path) -> int:
 
 
 def load_weights(
-    auto_class: Any, folder: Path, *, dtype: torch.dtype, device: torch.device, parameters: int, attention: str
+    auto_class: Any,
+    folder: Path,
+    *,
+    dtype: torch.dtype,
+    device: torch.device,
+    parameters: int,
+    attention: str,
+    memory_bytes: int | None,
 ) -> Any:
     """Load a model by one of transformers' Auto classes, whole or not at all."""
-    _check_memory(parameters, dtype, device)
+    _check_memory(parameters, dtype, device, memory_bytes)
     try:
         model, report = auto_class.from_pretrained(
             folder,
@@ -74,9 +81,11 @@ def load_weights(
         raise EngineUnusable("the model does not fit into the GPU's memory") from error
 
 
-def _check_memory(parameters: int, dtype: torch.dtype, device: torch.device) -> None:
+def _check_memory(parameters: int, dtype: torch.dtype, device: torch.device, memory_bytes: int | None) -> None:
     need = int(parameters * dtype.itemsize * _MEMORY_BESIDE_WEIGHTS)
     free = free_memory_bytes(device)
+    if memory_bytes is not None:
+        free = max(0, min(free, memory_bytes - used_memory_bytes(device)))
     if need > free:
         raise EngineUnusable(
             f"there is not enough memory to load the model: it needs {need / 2**30:.1f} GiB and {free / 2**30:.1f} GiB are free"

@@ -29,6 +29,10 @@ class AdapterSet:
         """Return the adapters that new requests may use."""
         return sorted(set(self._adapters) - self._retired)
 
+    def has(self, name: str) -> bool:
+        """Tell whether an adapter's weights are in the model."""
+        return name in self._adapters
+
     def retire(self, name: str) -> None:
         """Keep new requests from an adapter; those that use it go on."""
         self._retired |= {name}

@@ -5,6 +5,7 @@ import os
 import torch
 
 from maas.programs.engine.failures import EngineUnusable
+from maas.programs.engine.metrics import resident_bytes
 
 SMALLEST_FOR_BF16_ON_CPU = 20_000_000
 """Below so many parameters a step is mostly dispatch: fp32 is as fast, and exact."""
@@ -52,6 +53,13 @@ def free_memory_bytes(device: torch.device) -> int:
     with open("/proc/meminfo", encoding="ascii") as file:  # noqa: PTH123
         values = {name: int(rest.split()[0]) for name, rest in (line.split(":", 1) for line in file)}
     return min(values["MemAvailable"] * 1024, _left_in_control_group())
+
+
+def used_memory_bytes(device: torch.device) -> int:
+    """Return how much of the device's memory this process holds."""
+    if device.type == "cuda":
+        return int(torch.cuda.memory_reserved(device))
+    return resident_bytes()
 
 
 def _left_in_control_group() -> int:

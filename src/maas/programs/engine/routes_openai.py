@@ -20,7 +20,6 @@ _MOST_MESSAGES = 2048
 _MOST_PROMPTS = 16
 _SEEDS = 2**63
 _DONE = b"data: [DONE]\n\n"
-_RESERVED_VARIABLES = {"messages", "tools", "add_generation_prompt"}
 
 
 @dataclass(frozen=True)
@@ -73,9 +72,7 @@ class OpenAiRoutes:
 
     def rendered(self, body: fields.Body) -> str:
         """Return a chat request's prompt."""
-        variables = {
-            name: value for name, value in fields.mapping(body, "chat_template_kwargs").items() if name not in _RESERVED_VARIABLES
-        }
+        variables = fields.mapping(body, "chat_template_kwargs")
         return self._service.render(_messages(body.get("messages")), tools=body.get("tools") or None, variables=variables)
 
     def _answer(
@@ -85,12 +82,12 @@ class OpenAiRoutes:
         stream = fields.flag(body, "stream")
         if stream and len(prompts) > 1:
             raise RequestInvalid("a stream answers one prompt")
-        generations = self._submit_all(body, prompts, sampling)
-        reply = _Reply(chat, fields.text(body, "model") or self._service.model_name)
-        if not stream:
-            return self._whole(request, reply, generations)
         options = fields.mapping(body, "stream_options")
         usage, running = fields.flag(options, "include_usage"), fields.flag(options, "continuous_usage_stats")
+        reply = _Reply(chat, fields.text(body, "model") or self._service.model_name)
+        generations = self._submit_all(body, prompts, sampling)
+        if not stream:
+            return self._whole(request, reply, generations)
         events = self._events(request, reply, generations[0], usage=usage, running=running)
         return EventStream(events, generations[0].cancel)
 

@@ -105,6 +105,9 @@ class TgiRoutes:
         truncate = fields.integer(parameters, "truncate", None, least=1)
         prompt = prompt[-truncate:] if truncate else prompt
         wanted = fields.integer(parameters, "max_new_tokens", None, least=1)
+        details = fields.flag(parameters, "details")
+        prompt_details = fields.flag(parameters, "decoder_input_details")
+        full_text = fields.flag(parameters, "return_full_text")
         generation = self._service.submit(
             prompt,
             self._service.checked_length(prompt, wanted, default=DEFAULT_NEW_TOKENS),
@@ -112,9 +115,7 @@ class TgiRoutes:
             fields.stop_strings(parameters.get("stop") or parameters.get("stop_sequences"), most=MOST_STOPS),
             self._service.checked_adapter(fields.text(parameters, "adapter_id")),
         )
-        details = fields.flag(parameters, "details")
-        prompt_details = fields.flag(parameters, "decoder_input_details")
-        return _Wish(text, generation, details, prompt_details, fields.flag(parameters, "return_full_text"))
+        return _Wish(text, generation, details, prompt_details, full_text)
 
     def _details(self, wish: _Wish, tokens: list[Token], end: Finished) -> dict[str, Any]:
         codec, generation = self._service.codec, wish.generation

@@ -17,6 +17,7 @@ from maas.programs.engine.metrics import Metrics
 _BATCH_TOKENS = 2048
 _BATCH_TEXTS = 64
 _LIKE_LENGTH = 2
+_LONGEST_BATCH_SECONDS = 120.0
 
 
 @dataclass(eq=False)
@@ -45,6 +46,7 @@ class TextBatcher:
         self._wakened = threading.Condition()
         self._draining = False
         self._round = 0
+        self._began_at: float | None = None
         self._texts_per_second = 100.0
 
     def submit(self, texts: Sequence[EncodedText]) -> TextJob:
@@ -70,6 +72,16 @@ class TextBatcher:
             self._draining = True
             self._wakened.notify()
 
+    @property
+    def draining(self) -> bool:
+        return self._draining
+
+    @property
+    def stuck(self) -> bool:
+        """Tell whether a batch takes so long that it may never end."""
+        began_at = self._began_at
+        return began_at is not None and time.monotonic() - began_at > _LONGEST_BATCH_SECONDS
+
     def run(self) -> None:
         """Compute until drained."""
         while True:
@@ -80,8 +92,9 @@ class TextBatcher:
                 if not self._jobs:
                     return
                 batch = self._next_batch()
-            started = time.monotonic()
+            self._began_at = started = time.monotonic()
             self._compute_guarded(batch)
+            self._began_at = None
             self._report(len(batch), time.monotonic() - started)
 
     def _next_batch(self) -> list[tuple[TextJob, int]]:

@@ -28,6 +28,8 @@ class TextCodec:
         self.special_tokens: dict[str, str] = {
             name: str(value) for name, value in tokenizer.special_tokens_map.items() if isinstance(value, str)
         }
+        end = tokenizer.eos_token_id
+        self.end_ids = frozenset() if end is None else frozenset([int(end)])
         added = self._backend.get_added_tokens_decoder()
         self._special_ids = frozenset(i for i, token in added.items() if token.special) | frozenset(tokenizer.all_special_ids)
         self._size: int = self._backend.get_vocab_size(with_added_tokens=True)

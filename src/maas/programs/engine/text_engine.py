@@ -1,13 +1,13 @@
 """The engine for text generation: model, scheduler and routes put together."""
 
 import json
-import threading
 from collections.abc import Callable
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
 from maas.programs.engine import fields
-from maas.programs.engine.failures import EngineUnusable
+from maas.programs.engine.failures import EngineUnusable, Unhealthy
 from maas.programs.engine.http_server import Answer, Request
 from maas.programs.engine.loading import load_codec
 from maas.programs.engine.metrics import Metrics
@@ -19,6 +19,7 @@ from maas.programs.engine.scheduler import Scheduler
 from maas.programs.engine.spec import EngineSpec
 from maas.programs.engine.text_model import TextModel
 from maas.programs.engine.text_service import TextService
+from maas.programs.model_loading import reason_of
 
 
 class TextEngine:
@@ -28,10 +29,14 @@ class TextEngine:
         self._spec = spec
         codec = load_codec(spec.model_dir)
         device = choose_device(spec.device)
-        self._model = TextModel(spec.model_dir, dtype=spec.dtype, device=device, max_context=spec.max_context)
+        self._model = TextModel(
+            spec.model_dir, dtype=spec.dtype, device=device, max_context=spec.max_context, memory_bytes=spec.memory_bytes
+        )
+        self._model.end_ids |= codec.end_ids
         for adapter in spec.adapters:
             self._model.adapters.load(adapter.name, adapter.path)
         self._metrics = Metrics()
+        self._metrics.set("maas_engine_slots", spec.max_slots)
         self._scheduler = Scheduler(
             self._model,
             codec,
@@ -71,8 +76,8 @@ class TextEngine:
                 ("POST", "/v1/completions"): openai.complete,
                 ("GET", "/v1/models"): openai.models,
                 ("GET", "/info"): self._info,
-                ("GET", "/health"): _health,
-                ("GET", "/"): _health,
+                ("GET", "/health"): self._health,
+                ("GET", "/"): self._health,
                 ("GET", "/metrics"): self._exposition,
             }
         )
@@ -99,7 +104,9 @@ class TextEngine:
             files = adapters.read(folder)
         except EngineUnusable as error:
             return {"type": "adapter_failed", "name": name, "reason": str(error)}
-        self._do_between_steps(lambda: adapters.add(name, files))
+        failure = self._do_between_steps(lambda: adapters.add(name, files))
+        if failure is not None:
+            return {"type": "adapter_failed", "name": name, "reason": reason_of("the adapter could not be loaded", failure)}
         return {"type": "adapter_loaded", "name": name}
 
     def _unload_adapter(self, name: str) -> dict[str, Any]:
@@ -118,17 +125,20 @@ class TextEngine:
         self._scheduler.between_steps(remove)
         return {"type": "adapter_unloaded", "name": name}
 
-    def _do_between_steps(self, errand: Callable[[], None]) -> None:
-        done = threading.Event()
+    def _do_between_steps(self, errand: Callable[[], None]) -> Exception | None:
+        """Wait until it is done, and return what went wrong with it."""
+        ended: SimpleQueue[Exception | None] = SimpleQueue()
 
         def run() -> None:
             try:
                 errand()
-            finally:
-                done.set()
+            except Exception as error:
+                ended.put(error)
+            else:
+                ended.put(None)
 
         self._scheduler.between_steps(run)
-        done.wait()
+        return ended.get()
 
     def _chat_tokenize(self, request: Request) -> Answer:
         return self._tgi.chat_tokenized(self._openai.rendered(fields.read_json(request.body)))
@@ -142,23 +152,23 @@ class TextEngine:
             "model_device_type": self._model.device.type,
             "max_concurrent_requests": spec.max_slots + spec.max_queue,
             "max_batch_size": spec.max_slots,
-            "max_best_of": 1,
             "max_stop_sequences": MOST_STOPS,
             "max_input_tokens": context - 1,
             "max_total_tokens": context,
-            "validation_workers": 1,
-            "max_client_batch_size": 1,
             "router": "maas",
             "version": "1",
             "parameters": self._model.parameters,
             "chat": self._service.can_chat,
             "adapters": self._service.adapter_names(),
+            "draining": self._scheduler.draining,
+            "load": {**self._metrics.load(), "queue": spec.max_queue},
         }
         return Answer(json.dumps(info).encode())
 
     def _exposition(self, _: Request) -> Answer:
         return Answer(self._metrics.exposition(), content_type="text/plain; version=0.0.4; charset=utf-8")
 
-
-def _health(_: Request) -> Answer:
-    return Answer(b"{}")
+    def _health(self, _: Request) -> Answer:
+        if self._scheduler.stuck:
+            raise Unhealthy("a step has not come back for long")
+        return Answer(b"{}")

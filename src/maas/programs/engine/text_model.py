@@ -9,15 +9,17 @@ from transformers import AutoModelForCausalLM
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
 from maas.programs.engine.attention import SlotAttention
-from maas.programs.engine.cache import Chunk, SlotCache, StepPlan
+from maas.programs.engine.cache import Chunk, Extent, SlotCache, StepPlan
 from maas.programs.engine.failures import EngineUnusable
 from maas.programs.engine.linear import pack_linears
 from maas.programs.engine.loading import count_parameters, load_config, load_weights
 from maas.programs.engine.lora import AdapterSet
-from maas.programs.engine.precision import choose_dtype, free_memory_bytes
+from maas.programs.engine.precision import choose_dtype, free_memory_bytes, used_memory_bytes
 
 _ROPE_THAT_DEPENDS_ON_LENGTH = ("dynamic", "longrope")
 _CACHE_SHARE_OF_FREE_MEMORY = 0.5
+_CACHE_SHARE_OF_OWN_MEMORY = 0.8
+_FEWEST_CACHE_TOKENS = 256
 _CONTEXT_WHERE_NONE_IS_NAMED = 2048
 _TOLERANCE = {torch.float32: 2e-3, torch.bfloat16: 0.15}
 
@@ -25,7 +27,9 @@ _TOLERANCE = {torch.float32: 2e-3, torch.bfloat16: 0.15}
 class TextModel:
     """Weights, slots and adapters."""
 
-    def __init__(self, folder: Path, *, dtype: str, device: torch.device, max_context: int | None) -> None:
+    def __init__(
+        self, folder: Path, *, dtype: str, device: torch.device, max_context: int | None, memory_bytes: int | None
+    ) -> None:
         config = load_config(folder)
         _check_decoder(config)
         self.parameters = count_parameters(folder)
@@ -34,13 +38,19 @@ class TextModel:
         self.cache = SlotCache()
         name = SlotAttention(self.cache).register()
         self._model = load_weights(
-            AutoModelForCausalLM, folder, dtype=self.dtype, device=device, parameters=self.parameters, attention="eager"
+            AutoModelForCausalLM,
+            folder,
+            dtype=self.dtype,
+            device=device,
+            parameters=self.parameters,
+            attention="eager",
+            memory_bytes=memory_bytes,
         )
         self.end_ids = _end_ids(self._model)
         self._check_attention(name)
         pack_linears(self._model, self.dtype, self.parameters)
         self.adapters = AdapterSet(self._model)
-        self.cache_tokens = self._cache_tokens()
+        self.cache_tokens = self._cache_tokens(memory_bytes)
         self.context = min(_context(config, max_context), self.cache_tokens)
 
     @torch.inference_mode()
@@ -83,11 +93,12 @@ class TextModel:
         """Run the tokens as a row's life has them: a chunk of the prompt, another that ends it, then one token."""
         last = len(tokens) - 1
         half = last // 2
+        extent = Extent(1, len(tokens))
         scores = torch.empty(0)
         for plan, start, end in (
-            (StepPlan([], [Chunk(0, 0, 0, half)], self.device), 0, half),
-            (StepPlan([], [Chunk(0, half, 0, last - half)], self.device), half, last),
-            (StepPlan([last + 1], [], self.device), last, last + 1),
+            (StepPlan([], [Chunk(0, 0, 0, half)], self.device, extent), 0, half),
+            (StepPlan([], [Chunk(0, half, 0, last - half)], self.device, extent), half, last),
+            (StepPlan([last + 1], [], self.device, extent), last, last + 1),
         ):
             self.cache.plan = plan
             scores = self._forward(tokens[start:end], list(range(start, end)))
@@ -103,9 +114,18 @@ class TextModel:
         ).logits[0, -1]
         return scores
 
-    def _cache_tokens(self) -> int:
-        share = int(free_memory_bytes(self.device) * _CACHE_SHARE_OF_FREE_MEMORY)
-        return share // max(1, self._bytes_per_token)
+    def has_adapter(self, name: str) -> bool:
+        """Tell whether the weights of an adapter are there, also of one that new requests may no longer use."""
+        return self.adapters.has(name)
+
+    def _cache_tokens(self, memory_bytes: int | None) -> int:
+        share = free_memory_bytes(self.device) * _CACHE_SHARE_OF_FREE_MEMORY
+        if memory_bytes is not None:
+            share = min(share, (memory_bytes - used_memory_bytes(self.device)) * _CACHE_SHARE_OF_OWN_MEMORY)
+        tokens = int(share) // max(1, self._bytes_per_token)
+        if tokens < _FEWEST_CACHE_TOKENS:
+            raise EngineUnusable("there is not enough memory for the model's keys and values beside its weights")
+        return tokens
 
 
 def _check_decoder(config: Any) -> None:

@@ -38,11 +38,11 @@ class TextService:
     def adapter_names(self) -> list[str]:
         return self._adapters.names()
 
-    def render(self, messages: Messages, *, tools: object = None, variables: Mapping[str, Any] | None = None) -> str:
+    def render(self, messages: Messages, *, tools: object, variables: Mapping[str, Any]) -> str:
         """Return a conversation as the prompt that the model's chat template makes of it."""
         if self._template is None:
             raise RequestInvalid("this model has no chat template, so that it cannot chat; use text generation")
-        return fields.well_formed(self._template.render(messages, tools=tools, **(variables or {})), "messages")
+        return fields.well_formed(self._template.render(messages, tools=tools, variables=variables), "messages")
 
     def encode(self, prompt: str, *, special_tokens: bool = True) -> list[int]:
         """Return a prompt's tokens, having refused what cannot fit before it is tokenized."""

@@ -1,0 +1,1 @@
+"""The engine: real processes, real tiny models, spoken to by HTTP."""
