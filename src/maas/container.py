@@ -11,6 +11,8 @@ from maas.adapters.broadcaster.sql import SqlBroadcaster
 from maas.adapters.clock.system import SystemClock
 from maas.adapters.dataset_reader.files import FileDatasetReader
 from maas.adapters.file_store.folder import FolderFileStore
+from maas.adapters.mailer.folder import FolderMailer
+from maas.adapters.mailer.smtp import SmtpMailer
 from maas.adapters.model_inspector.files import FileModelInspector
 from maas.adapters.password_hasher.argon2 import Argon2PasswordHasher
 from maas.adapters.persistence.engine import open_engine
@@ -21,7 +23,9 @@ from maas.adapters.secret_box.aes import AesSecretBox, key_from_file
 from maas.adapters.token_signer.jwt import JwtTokenSigner
 from maas.application.idempotency import Idempotency
 from maas.application.identity import Accounts, Authentication, PersonalApiKeys, SignIn
-from maas.application.usage.limits import LimitNumbers, Limits
+from maas.application.ports.clock import Clock
+from maas.application.ports.mailer import Mailer
+from maas.application.usage import LimitNumbers, Limits
 from maas.application.work import Reaction, WorkHandler
 from maas.settings import Registration, Settings
 
@@ -54,6 +58,12 @@ def _limit_numbers(settings: Settings) -> LimitNumbers:
 
 def _registration_open(settings: Settings) -> bool:
     return settings.registration is Registration.OPEN
+
+
+def _mailer(settings: Settings, clock: Clock) -> Mailer:
+    if settings.smtp_url is None:
+        return FolderMailer(_in_data(settings, "mails"), sender=settings.smtp_from, clock=clock)
+    return SmtpMailer(url=settings.smtp_url, sender=settings.smtp_from, clock=clock)
 
 
 def _handlers(*handlers: WorkHandler) -> Sequence[WorkHandler]:
@@ -131,7 +141,7 @@ class Container(containers.DeclarativeContainer):
     limits = Singleton(Limits, unit_of_work=unit_of_work, limiter=rate_limiter, clock=clock, numbers=limit_numbers)
 
     # Identity.
-    mailer: providers.Provider[Any] = providers.Dependency()
+    mailer: providers.Provider[Any] = Singleton(_mailer, settings, clock)
     authentication = Singleton(Authentication, unit_of_work=unit_of_work, tokens=token_signer, clock=clock)
     sign_in = Singleton(
         SignIn,
@@ -147,6 +157,7 @@ class Container(containers.DeclarativeContainer):
         unit_of_work=unit_of_work,
         passwords=password_hasher,
         mailer=mailer,
+        limiter=rate_limiter,
         sign_in=sign_in,
         clock=clock,
         registration_open=providers.Callable(_registration_open, settings),

@@ -9,6 +9,7 @@ from maas.application.identity.sign_in import SignIn
 from maas.application.ports.clock import Clock
 from maas.application.ports.mailer import Mail, Mailer
 from maas.application.ports.password_hasher import PasswordHasher
+from maas.application.ports.rate_limiter import RateLimiter
 from maas.application.ports.unit_of_work import UnitOfWork, UnitOfWorkFactory
 from maas.domain.errors import AlreadyExists, CredentialsWrong, Forbidden, OutOfRange, Unauthenticated
 from maas.domain.identifiers import new_id
@@ -26,6 +27,8 @@ from maas.domain.identity import (
 
 VERIFICATION_LIFETIME = timedelta(days=7)
 RESET_LIFETIME = timedelta(hours=1)
+MAILS_AN_HOUR = 10
+"""To one address, of one kind; past them nothing is sent, and nobody is told."""
 _NAMES = ("first_name", "last_name", "organization")
 
 
@@ -46,6 +49,7 @@ class Accounts:
         unit_of_work: UnitOfWorkFactory,
         passwords: PasswordHasher,
         mailer: Mailer,
+        limiter: RateLimiter,
         sign_in: SignIn,
         clock: Clock,
         registration_open: bool,
@@ -54,6 +58,7 @@ class Accounts:
         self.unit_of_work = unit_of_work
         self.passwords = passwords
         self.mailer = mailer
+        self.limiter = limiter
         self.sign_in = sign_in
         self.clock = clock
         self.registration_open = registration_open
@@ -93,7 +98,7 @@ class Accounts:
         checked_email(email)
         with self.unit_of_work() as work:
             user = work.users.find_by_email(email)
-            if user is None or user.email_verified_at is not None:
+            if user is None or user.email_verified_at is not None or not self._may_mail(user, MailPurpose.VERIFY_EMAIL):
                 return
             token = self._mail_token(work, user, MailPurpose.VERIFY_EMAIL, VERIFICATION_LIFETIME)
         self._send_verification(user, token)
@@ -103,14 +108,14 @@ class Accounts:
         checked_email(email)
         with self.unit_of_work() as work:
             user = work.users.find_by_email(email)
-            if user is None:
+            if user is None or not self._may_mail(user, MailPurpose.RESET_PASSWORD):
                 return
             token = self._mail_token(work, user, MailPurpose.RESET_PASSWORD, RESET_LIFETIME)
         self.mailer.send(
             Mail(
                 to=user.email,
                 subject="Set a new password / 重置密码",
-                text=f"Your token / 您的令牌: {token}\n\nPOST {self.public_url}/api/v1/auth/reset-password\n",
+                text=_mail_text(token, f"POST {self.public_url}/api/v1/auth/reset-password"),
             )
         )
 
@@ -176,6 +181,9 @@ class Accounts:
         work.users.add(user)
         work.publish(UserRegistered(owner_id=user.id))
 
+    def _may_mail(self, user: User, purpose: MailPurpose) -> bool:
+        return self.limiter.hit(f"mail:{purpose}:{user.id.hex}", limit=MAILS_AN_HOUR, window_seconds=3600).allowed
+
     def _mail_token(self, work: UnitOfWork, user: User, purpose: MailPurpose, lifetime: timedelta) -> str:
         token, now = new_mail_token(), self.clock.now()
         work.mail_tokens.add(
@@ -195,9 +203,14 @@ class Accounts:
             Mail(
                 to=user.email,
                 subject="Confirm your e-mail address / 验证邮箱",
-                text=f"Your token / 您的令牌: {token}\n\nPOST {self.public_url}/api/v1/auth/verify-email\n",
+                text=_mail_text(token, f"POST {self.public_url}/api/v1/auth/verify-email"),
             )
         )
+
+
+def _mail_text(token: str, where: str) -> str:
+    # On a line of its own, no encoding of mails cuts the token in two.
+    return f"Your token / 您的令牌:\n\n{token}\n\n{where}\n"
 
 
 def _check_names(values: dict[str, str | None]) -> None:

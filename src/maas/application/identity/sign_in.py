@@ -72,6 +72,8 @@ class SignIn:
         with self.unit_of_work(read_only=True) as work:
             user = work.users.find_by_email(email)
         fits = self.passwords.verify(password[: LONGEST_PASSWORD + 1], user.password_hash if user else None)
+        # Others may have guessed meanwhile: past the tenth failure, nobody learns whether a guess was right.
+        self._check_throttle(throttle)
         if user is None or not fits:
             self.limiter.hit(throttle, limit=FAILURES_IN_A_ROW, window_seconds=FAILURES_FORGOTTEN_AFTER_SECONDS)
             raise CredentialsWrong("e-mail or password is wrong")

@@ -28,7 +28,7 @@ class LimitNumbers:
     running_trainings: int = 3
     deployments: int = 10
     websockets: int = 100
-    storage_bytes: int = 50 * _GIB
+    storage_bytes: int = 100 * _GIB
     model_file_bytes: int = 50 * _GIB
     dataset_file_bytes: int = 10 * _GIB
     document_file_bytes: int = 100 * _MIB
