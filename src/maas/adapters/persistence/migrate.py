@@ -1,5 +1,6 @@
 """Bringing a database to the schema of this release, and back."""
 
+import logging
 from pathlib import Path
 
 from alembic import command
@@ -12,6 +13,8 @@ from sqlalchemy import Connection, Engine, text
 from maas.adapters.persistence.tables.every import metadata
 
 _LOCK = 7_024_611
+# What alembic tells of its plug-ins and contexts is of no use to operators.
+logging.getLogger("alembic").setLevel(logging.WARNING)
 
 
 def migrate(engine: Engine, revision: str = "head") -> None:

@@ -42,6 +42,7 @@ def demo(
     dataset: Annotated[Path | None, typer.Option(help="A dataset of your own: .jsonl, .json, .csv or .parquet.")] = None,
     dataset_type: Annotated[str, typer.Option(help="conversation, instruction, text or preference.")] = "conversation",
     ask: Annotated[list[str] | None, typer.Option(help="What to ask before and after; may be repeated.")] = None,
+    *,
     keep: Annotated[bool, typer.Option(help="Leave the platform running at the end.")] = False,
     output: Annotated[Path, typer.Option(help="Where the data and the picture of the loss curve go.")] = Path("demo-output"),
 ) -> None:

@@ -5,8 +5,6 @@ from typing import Annotated
 
 import typer
 
-from maas.entrypoints.cli.client import Client, ClientError
-
 
 def import_model(
     source: Annotated[
@@ -19,6 +17,8 @@ def import_model(
     revision: Annotated[str, typer.Option(help="The revision of a hub's repository.")] = "main",
 ) -> None:
     """Import a model from a folder of the server or from the hub, and wait until it is ready."""
+    from maas.entrypoints.cli.client import Client, ClientError
+
     if Path(source).is_absolute():
         origin = {"type": "folder", "path": source}
     else:

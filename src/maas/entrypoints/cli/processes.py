@@ -34,7 +34,11 @@ def serve(
     configure_logs(settings.log_level)
     _name_process("maas serve")
     _migrate(settings)
-    supervisor = Supervisor(settings)
+    try:
+        supervisor = Supervisor(settings)
+    except OSError as error:
+        sys.stderr.write(f"cannot listen on {settings.host}:{settings.port}: {error.strerror}; name another by --host and --port\n")
+        raise SystemExit(1) from error
     status = supervisor.run(lambda url: print(f"maas is ready at {url} (documentation: {url}/docs)", flush=True))
     raise SystemExit(status)
 
