@@ -3,7 +3,15 @@
 from maas.domain.catalog.model import ModelDeleted, ModelVersionDeleted, ModelVersionFailed, ModelVersionReady
 from maas.domain.datasets.dataset import DatasetCreated, DatasetDeleted
 from maas.domain.events import Event
+from maas.domain.finetuning.job import (
+    FinetuningCancelled,
+    FinetuningDeleted,
+    FinetuningFailed,
+    FinetuningRestarted,
+    FinetuningSucceeded,
+)
 from maas.domain.identity import CredentialRevoked, UserRegistered
+from maas.domain.serving.events import DeploymentDeleted, DeploymentFailed, DeploymentRunning
 
 REACTIONS: dict[type[Event], tuple[str, ...]] = {
     UserRegistered: (),
@@ -14,6 +22,14 @@ REACTIONS: dict[type[Event], tuple[str, ...]] = {
     ModelDeleted: (),
     DatasetCreated: (),
     DatasetDeleted: ("remove_dataset_files",),
+    FinetuningSucceeded: ("remove_checkpoint_files",),
+    FinetuningFailed: (),
+    FinetuningCancelled: (),
+    FinetuningRestarted: ("remove_checkpoint_files",),
+    FinetuningDeleted: ("remove_checkpoint_files",),
+    DeploymentRunning: (),
+    DeploymentFailed: (),
+    DeploymentDeleted: (),
 }
 """Every event has an entry; what nobody reacts to yet has an empty one."""
 

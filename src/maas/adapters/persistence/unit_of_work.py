@@ -11,10 +11,13 @@ from maas.adapters.persistence.catalog import SqlModels, SqlModelVersions
 from maas.adapters.persistence.datasets import SqlDatasets
 from maas.adapters.persistence.engine import READ_ONLY
 from maas.adapters.persistence.event_rows import event_payload
+from maas.adapters.persistence.finetuning import SqlFinetuningJobs
 from maas.adapters.persistence.idempotency import SqlIdempotentCalls
 from maas.adapters.persistence.identity import SqlApiKeys, SqlMailTokens, SqlSessions, SqlUsers
+from maas.adapters.persistence.leaderships import SqlLeaderships
 from maas.adapters.persistence.leases import SqlLeases
 from maas.adapters.persistence.owners import SqlOwners
+from maas.adapters.persistence.serving import SqlDeploymentLog, SqlDeployments, SqlReplicas
 from maas.adapters.persistence.tables.work import events, topics
 from maas.application.ports.clock import Clock
 from maas.application.ports.unit_of_work import UnitOfWork
@@ -57,6 +60,11 @@ class SqlUnitOfWork(UnitOfWork):
         self.models = SqlModels(connection)
         self.model_versions = SqlModelVersions(connection)
         self.datasets = SqlDatasets(connection)
+        self.finetuning_jobs = SqlFinetuningJobs(connection)
+        self.deployments = SqlDeployments(connection)
+        self.replicas = SqlReplicas(connection)
+        self.deployment_log = SqlDeploymentLog(connection)
+        self.leaderships = SqlLeaderships(connection)
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         try:

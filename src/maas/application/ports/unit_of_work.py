@@ -6,10 +6,12 @@ from typing import Protocol, Self
 
 from maas.application.ports.repositories.catalog import Models, ModelVersions
 from maas.application.ports.repositories.datasets import Datasets
+from maas.application.ports.repositories.finetuning import FinetuningJobs
 from maas.application.ports.repositories.idempotency import IdempotentCalls
 from maas.application.ports.repositories.identity import ApiKeys, MailTokens, Sessions, Users
 from maas.application.ports.repositories.leases import Leases
 from maas.application.ports.repositories.owners import Owners
+from maas.application.ports.repositories.serving import DeploymentLog, Deployments, Leaderships, Replicas
 from maas.domain.events import Event
 
 
@@ -29,6 +31,11 @@ class UnitOfWork(ABC):
     models: Models
     model_versions: ModelVersions
     datasets: Datasets
+    finetuning_jobs: FinetuningJobs
+    deployments: Deployments
+    replicas: Replicas
+    deployment_log: DeploymentLog
+    leaderships: Leaderships
 
     @abstractmethod
     def __enter__(self) -> Self: ...

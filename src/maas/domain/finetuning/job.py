@@ -1,14 +1,16 @@
 """A fine-tuning job: what is to be trained, how far it is, and how it may change."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 from uuid import UUID
 
 from maas.domain.errors import Conflict
 from maas.domain.events import Event
 from maas.domain.finetuning.parameters import Algorithm, Hyperparameters, TrainingConfig
+from maas.domain.finetuning.training import storable_text
 from maas.domain.naming import checked_description, checked_name
 
 LONGEST_REASON = 1_000
@@ -64,6 +66,14 @@ class FinetuningCancelled(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class FinetuningRestarted(Event):
+    """A job goes on in a new run; checkpoint files of earlier runs that it does not need may go."""
+
+    job_id: UUID
+    run: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class FinetuningDeleted(Event):
     """A job is gone, and its checkpoints may go too."""
 
@@ -94,8 +104,9 @@ class FinetuningJob:
     """A model to be made from a base and a dataset.
 
     `run` counts from 1; a restart opens the next. `admitted` says that the job may be worked on: the others of its owner wait.
-    `result_model_id` is the model whose name was reserved when the job was made. `percentage` (0 to 100) never falls within a run.
-    `changes` are moves that are not stored yet.
+    Where the base is an adapter, `adapter_base_id` and `adapter_base_version` say what it adapts.
+    `result_model_id` is the model whose name, `result_name`, was reserved when the job was made. `percentage` (0 to 100) never
+    falls within a run. `changes` are moves that are not stored yet.
     """
 
     id: UUID
@@ -104,6 +115,8 @@ class FinetuningJob:
     description: str | None = None
     base_model_id: UUID
     base_version: str
+    adapter_base_id: UUID | None = None
+    adapter_base_version: str | None = None
     dataset_id: UUID
     algorithm: Algorithm
     hyperparameters: Hyperparameters
@@ -121,6 +134,7 @@ class FinetuningJob:
     precision: str | None = None
     trainable_parameters: int | None = None
     result_model_id: UUID
+    result_name: str
     result_version: str | None = None
     created_at: datetime
     updated_at: datetime
@@ -137,6 +151,10 @@ class FinetuningJob:
         return self.status in FINISHED
 
     @property
+    def eval_dataset_id(self) -> UUID | None:
+        return self.config.eval_dataset_id
+
+    @property
     def result(self) -> JobResult | None:
         if self.result_version is None:
             return None
@@ -148,6 +166,14 @@ class FinetuningJob:
         job = cls(created_at=at, updated_at=at, **values)  # type: ignore[arg-type]
         job.changes.append(StatusChange(before=None, after=JobStatus.QUEUED, run=1, reason=None, at=at))
         return job
+
+    def change(self, changes: Mapping[str, Any], *, at: datetime) -> None:
+        """Set the given ones of name and description; None clears."""
+        if "name" in changes:
+            self.name = checked_name(changes["name"])
+        if "description" in changes:
+            self.description = checked_description(changes["description"])
+        self.updated_at = at
 
     def admit(self, *, at: datetime) -> None:
         """Let the job be worked on."""
@@ -201,10 +227,11 @@ class FinetuningJob:
         return FinetuningSucceeded(owner_id=self.owner_id, job_id=self.id, model_id=self.result_model_id)
 
     def fail(self, reason: str, *, at: datetime) -> FinetuningFailed:
-        self._finish(JobStatus.FAILED, reason=reason[:LONGEST_REASON], at=at)
-        return FinetuningFailed(owner_id=self.owner_id, job_id=self.id, reason=reason[:LONGEST_REASON])
+        kept = storable_text(reason, LONGEST_REASON)
+        self._finish(JobStatus.FAILED, reason=kept, at=at)
+        return FinetuningFailed(owner_id=self.owner_id, job_id=self.id, reason=kept)
 
-    def restart(self, *, resume_step: int, at: datetime) -> None:
+    def restart(self, *, resume_step: int, at: datetime) -> FinetuningRestarted:
         """Open the next run of a failed or cancelled job, from a checkpoint or (0) from the beginning."""
         if self.status not in _RESTARTABLE:
             raise Conflict("a {status} job cannot be restarted", status=self.status.value)
@@ -214,6 +241,7 @@ class FinetuningJob:
         self.admitted = False
         self.step = resume_step
         self.percentage = round(100 * resume_step / self.total_steps, 2) if self.total_steps else 0.0
+        return FinetuningRestarted(owner_id=self.owner_id, job_id=self.id, run=self.run)
 
     def delete(self) -> FinetuningDeleted:
         if not self.is_finished:
@@ -233,3 +261,14 @@ class FinetuningJob:
         self.changes.append(StatusChange(before=self.status, after=after, run=self.run, reason=reason, at=at))
         self.status = after
         self.updated_at = at
+
+
+def folded(changes: Iterable[StatusChange]) -> JobStatus | None:
+    """Return the status that a log of changes, in order, leads to; raise Conflict where one does not follow from the last."""
+    status: JobStatus | None = None
+    for change in changes:
+        possible = frozenset({JobStatus.QUEUED}) if status is None else MOVES[status]
+        if change.before is not status or change.after not in possible:
+            raise Conflict("a job cannot go from {before} to {after}", before=str(status), after=change.after.value)
+        status = change.after
+    return status

@@ -1,11 +1,13 @@
 """What a training run tells while it works, and what is kept of it."""
 
+import re
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
 LONGEST_LOG_MESSAGE = 2_000
+_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
 
 class LogLevel(StrEnum):
@@ -49,6 +51,9 @@ class LogLine:
     message: str
     at: datetime
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "message", storable_text(self.message, LONGEST_LOG_MESSAGE))
+
 
 @dataclass(frozen=True, kw_only=True)
 class Checkpoint:
@@ -59,3 +64,12 @@ class Checkpoint:
     size: int
     files_key: str | None
     created_at: datetime
+
+    @property
+    def is_kept(self) -> bool:
+        return self.files_key is not None
+
+
+def storable_text(text: str, longest: int) -> str:
+    """Return `text` without characters that a database refuses, cut at `longest`."""
+    return _UNSTORABLE.sub("\ufffd", text)[:longest]

@@ -15,6 +15,7 @@ from maas.adapters.persistence.memory.catalog import (
 )
 from maas.adapters.persistence.memory.collections import MemoryStore
 from maas.adapters.persistence.memory.datasets import MemoryDatasets, datasets_table
+from maas.adapters.persistence.memory.finetuning import FinetuningTables, MemoryFinetuningJobs
 from maas.adapters.persistence.memory.idempotency import MemoryIdempotentCalls, idempotent_calls_table
 from maas.adapters.persistence.memory.identity import (
     MemoryApiKeys,
@@ -28,6 +29,17 @@ from maas.adapters.persistence.memory.identity import (
 )
 from maas.adapters.persistence.memory.leases import MemoryLeases, work_items_table
 from maas.adapters.persistence.memory.owners import MemoryOwners
+from maas.adapters.persistence.memory.serving import (
+    MemoryDeploymentLog,
+    MemoryDeployments,
+    MemoryLeaderships,
+    MemoryReplicas,
+    deployment_lines_table,
+    deployments_table,
+    leaderships_table,
+    moves_table,
+    replicas_table,
+)
 from maas.application.ports.clock import Clock
 from maas.application.ports.unit_of_work import UnitOfWork
 from maas.application.reactions import REACTION_KIND, REACTIONS
@@ -58,6 +70,12 @@ class MemoryDatabase:
         self.model_versions = model_versions_table()
         self.model_likes = model_likes_table()
         self.datasets = datasets_table()
+        self.finetuning = FinetuningTables()
+        self.deployments = deployments_table()
+        self.replicas = replicas_table()
+        self.serving_moves = moves_table()
+        self.deployment_lines = deployment_lines_table()
+        self.leaderships = leaderships_table()
 
     def __call__(self, *, read_only: bool = False) -> "MemoryUnitOfWork":
         return MemoryUnitOfWork(self, read_only=read_only)
@@ -88,6 +106,13 @@ class MemoryUnitOfWork(UnitOfWork):
         self.models = MemoryModels(database.models, database.model_versions, database.model_likes)
         self.model_versions = MemoryModelVersions(database.model_versions)
         self.datasets = MemoryDatasets(database.datasets)
+        self.finetuning_jobs = MemoryFinetuningJobs(database.finetuning)
+        self.deployments = MemoryDeployments(
+            database.deployments, database.replicas, database.serving_moves, database.deployment_lines
+        )
+        self.replicas = MemoryReplicas(database.replicas, database.serving_moves)
+        self.deployment_log = MemoryDeploymentLog(database.deployment_lines)
+        self.leaderships = MemoryLeaderships(database.leaderships)
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         try:
