@@ -13,6 +13,13 @@ STABILISATION = timedelta(seconds=60)
 _FIELD = "config.auto_scaling"
 
 
+def checked_replicas(replicas: int, *, field: str = "config.replicas") -> int:
+    """Return `replicas`, or raise OutOfRange."""
+    if not 1 <= replicas <= MOST_REPLICAS:
+        raise OutOfRange("from 1 to {most} replicas", field=field, most=MOST_REPLICAS)
+    return replicas
+
+
 @dataclass(frozen=True, kw_only=True)
 class AutoScaling:
     """Bounds and target; `target_cpu_utilization` is percent of `cpu_cores` (on a GPU, of busy slots)."""
@@ -23,10 +30,8 @@ class AutoScaling:
     target_cpu_utilization: int = 70
 
     def __post_init__(self) -> None:
-        if not 1 <= self.min_replicas <= MOST_REPLICAS:
-            raise OutOfRange("from 1 to {most} replicas", field=f"{_FIELD}.min_replicas", most=MOST_REPLICAS)
-        if not 1 <= self.max_replicas <= MOST_REPLICAS:
-            raise OutOfRange("from 1 to {most} replicas", field=f"{_FIELD}.max_replicas", most=MOST_REPLICAS)
+        checked_replicas(self.min_replicas, field=f"{_FIELD}.min_replicas")
+        checked_replicas(self.max_replicas, field=f"{_FIELD}.max_replicas")
         if self.max_replicas < self.min_replicas:
             raise OutOfRange("max_replicas is below min_replicas", field=f"{_FIELD}.max_replicas")
         if not 1 <= self.target_cpu_utilization <= 100:
