@@ -10,7 +10,7 @@
     ├── PreconditionFailed, RangeNotSatisfiable
     ├── RateLimited
     ├── ModelUnavailable, ModelUnsuitable
-    ├── InferenceFailed ── InferenceUnavailable, InferenceTimeout
+    ├── InferenceFailed ── InferenceUnavailable, InferenceTimeout, EngineLost
     ├── JobImpossible
     └── PlatformUnavailable ── StorageFull
 
@@ -246,6 +246,10 @@ class InferenceUnavailable(InferenceFailed):
 
 class InferenceTimeout(InferenceFailed):
     """The engine took too long (status 504)."""
+
+
+class EngineLost(InferenceFailed):
+    """The engine went away while it answered (status 502)."""
 
 
 class JobImpossible(MaasError):

@@ -39,9 +39,9 @@ class ChatRequest:
 
 @dataclass(frozen=True, kw_only=True)
 class CompletionRequest:
-    """A text to be gone on with."""
+    """A text to be gone on with, or the tokens of one."""
 
-    prompt: str
+    prompt: str | tuple[int, ...]
     parameters: GenerationParameters
 
 

@@ -47,6 +47,7 @@ STATUSES: Mapping[type[MaasError], int] = {
     domain.InferenceFailed: 502,
     domain.InferenceUnavailable: 503,
     domain.InferenceTimeout: 504,
+    domain.EngineLost: 502,
     domain.JobImpossible: 422,
     domain.PlatformUnavailable: 503,
     domain.StorageFull: 507,

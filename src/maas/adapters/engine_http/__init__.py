@@ -1,0 +1,1 @@
+"""Speaking HTTP to engines: kept connections, answers read piece by piece, refusals as our errors."""

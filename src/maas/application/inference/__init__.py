@@ -1,0 +1,1 @@
+"""Asking models: chat, completion, embedding, and many of these at once."""

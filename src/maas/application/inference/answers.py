@@ -1,0 +1,112 @@
+"""An answer while it is written: asked of one replica after another until one begins, and metered once."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from maas.application.actor import Actor
+from maas.application.cancellation import Cancellation
+from maas.application.inference.failover import Failover
+from maas.application.inference.metering import Meter, Metering
+from maas.application.inference.routing import Route, Router
+from maas.application.ports.text_generator import TextGenerator
+from maas.domain.errors import InferenceFailed
+from maas.domain.identifiers import new_id
+from maas.domain.inference.conversation import FinishReason, TextDelta, TextRequest, TokenLogprob, TokenUsage
+from maas.domain.usage import UsageKind
+
+
+@dataclass(frozen=True, kw_only=True)
+class WrittenText:
+    """A whole answer."""
+
+    text: str
+    finish_reason: FinishReason
+    usage: TokenUsage
+    logprobs: tuple[TokenLogprob, ...] = ()
+
+
+class TextAnswer:
+    """A call that was checked and is answered as it is iterated, once.
+
+    It yields what comes new, and None after each second of silence. Where nobody reads on, close the iterator; `cancel` ends
+    it from another thread.
+    """
+
+    def __init__(self, *, route: Route, request: TextRequest, router: Router, generator: TextGenerator, meter: Meter) -> None:
+        self.id = new_id()
+        self.deployment = route.deployment
+        self.request = request
+        self._failover = Failover(router, route)
+        self._generator = generator
+        self._meter = meter
+        self._cancellation = Cancellation()
+
+    def cancel(self) -> None:
+        """Stop writing; the iterator ends soon. Does not block."""
+        self._cancellation.cancel()
+
+    def __iter__(self) -> Iterator[TextDelta | None]:
+        try:
+            yield from self._metered()
+        except Exception as error:
+            self._meter.fail(error)
+            raise
+        finally:
+            self._meter.end(replica_id=self._failover.replica_id)
+
+    def whole(self) -> WrittenText:
+        """Read to the end."""
+        texts: list[str] = []
+        logprobs: list[TokenLogprob] = []
+        last: TextDelta | None = None
+        for delta in self:
+            if delta is not None:
+                last = delta
+                texts.append(delta.text)
+                logprobs += delta.logprobs
+        if last is None or last.finish_reason is None:
+            raise InferenceFailed("the call was given up")
+        return WrittenText(text="".join(texts), finish_reason=last.finish_reason, usage=last.usage, logprobs=tuple(logprobs))
+
+    def _metered(self) -> Iterator[TextDelta | None]:
+        for delta in self._deltas():
+            if delta is not None:
+                self._meter.count(delta.usage)
+                if delta.finish_reason is not None:
+                    # What was answered is counted before anybody can have read it.
+                    self._meter.end(replica_id=self._failover.replica_id)
+            yield delta
+
+    def _deltas(self) -> Iterator[TextDelta | None]:
+        adapter = self.deployment.adapter
+        for attempt in self._failover:
+            with attempt as replica:
+                deltas = self._generator.generate(
+                    replica.address or "", self.request, adapter=adapter, cancellation=self._cancellation
+                )
+                try:
+                    for delta in deltas:
+                        if delta is not None:
+                            attempt.has_begun = True
+                        yield delta
+                finally:
+                    deltas.close()
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextAsking:
+    """What use cases ask for text with."""
+
+    router: Router
+    generator: TextGenerator
+    metering: Metering
+
+    def ask(self, actor: Actor, route: Route, request: TextRequest, kind: UsageKind) -> TextAnswer:
+        """Return an answer that is about to be written; nothing has been asked of an engine yet."""
+        return TextAnswer(
+            route=self.router.ready(route),
+            request=request,
+            router=self.router,
+            generator=self.generator,
+            meter=self.metering.begin(actor, route.deployment, kind),
+        )
