@@ -28,6 +28,7 @@ class _Reply:
 
     chat: bool
     model: str
+    token_ids: bool
     id: str = field(default_factory=lambda: uuid.uuid4().hex)
     created: int = field(default_factory=lambda: int(time.time()))
 
@@ -42,6 +43,9 @@ class _Reply:
             "system_fingerprint": "maas",
             "choices": choices,
         }
+
+    def ids_of(self, tokens: Sequence[Token]) -> dict[str, list[int]]:
+        return {"token_ids": [token.id for token in tokens]} if self.token_ids else {}
 
 
 class OpenAiRoutes:
@@ -84,7 +88,8 @@ class OpenAiRoutes:
             raise RequestInvalid("a stream answers one prompt")
         options = fields.mapping(body, "stream_options")
         usage, running = fields.flag(options, "include_usage"), fields.flag(options, "continuous_usage_stats")
-        reply = _Reply(chat, fields.text(body, "model") or self._service.model_name)
+        model = fields.text(body, "model") or self._service.model_name
+        reply = _Reply(chat, model, token_ids=fields.flag(body, "return_token_ids"))
         generations = self._submit_all(body, prompts, sampling)
         if not stream:
             return self._whole(request, reply, generations)
@@ -123,7 +128,6 @@ class OpenAiRoutes:
                 raise RequestInvalid(f"`prompt` must have at most {_MOST_PROMPTS} entries. Given: {len(prompt)}")
             return [self._service.encode(fields.well_formed(entry, "prompt")) for entry in prompt]
         if isinstance(prompt, list) and prompt and all(type(entry) is int for entry in prompt):
-            self._service.codec.check_ids(prompt)
             return [prompt]
         raise RequestInvalid("`prompt` must be a string, a list of strings or a list of tokens")
 
@@ -149,6 +153,7 @@ class OpenAiRoutes:
         return {
             "index": index,
             **content,
+            **reply.ids_of(tokens),
             "logprobs": self._logprobs(reply, tokens, generation),
             "finish_reason": _finish_reason(end),
         }
@@ -158,7 +163,7 @@ class OpenAiRoutes:
         try:
             for token, end in self._service.follow(request, generation):
                 count += 1
-                if token.text or end or count == 1 or running or generation.sampling.logprobs:
+                if token.text or end or count == 1 or running or reply.token_ids or generation.sampling.logprobs:
                     chunk = reply.frame([self._delta(reply, token, end, generation)], chunk=True)
                     if running:
                         chunk["usage"] = _usage(len(generation.prompt), count)
@@ -174,6 +179,7 @@ class OpenAiRoutes:
         return {
             "index": 0,
             **content,
+            **reply.ids_of([token]),
             "logprobs": self._logprobs(reply, [token], generation),
             "finish_reason": _finish_reason(end),
         }

@@ -4,8 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from maas.programs.engine.failures import RequestInvalid
-
 
 @dataclass(frozen=True)
 class Piece:
@@ -32,7 +30,6 @@ class TextCodec:
         self.end_ids = frozenset() if end is None else frozenset([int(end)])
         added = self._backend.get_added_tokens_decoder()
         self._special_ids = frozenset(i for i, token in added.items() if token.special) | frozenset(tokenizer.all_special_ids)
-        self._size: int = self._backend.get_vocab_size(with_added_tokens=True)
         self.longest_token: int | None = self._longest_token()
 
     def _longest_token(self) -> int | None:
@@ -57,11 +54,6 @@ class TextCodec:
     def token_text(self, token: int) -> str:
         """Return one token's text by itself, special or not."""
         return str(self._backend.decode([token], skip_special_tokens=False))
-
-    def check_ids(self, ids: Sequence[int]) -> None:
-        """Refuse tokens that the vocabulary does not have."""
-        if not all(0 <= i < self._size for i in ids):
-            raise RequestInvalid(f"a token is outside of the vocabulary of {self._size}")
 
     def is_special(self, token: int) -> bool:
         return token in self._special_ids

@@ -47,7 +47,12 @@ class TextEngine:
             cache_tokens=self._model.cache_tokens,
         )
         self._service = TextService(
-            self._scheduler, codec, self._model.adapters, context=self._model.context, model_name=spec.model_name
+            self._scheduler,
+            codec,
+            self._model.adapters,
+            context=self._model.context,
+            vocabulary=self._model.vocabulary,
+            model_name=spec.model_name,
         )
         self._tgi, self._openai = TgiRoutes(self._service), OpenAiRoutes(self._service)
 

@@ -47,6 +47,7 @@ class TextModel:
             memory_bytes=memory_bytes,
         )
         self.end_ids = _end_ids(self._model)
+        self.vocabulary: int = self._model.get_input_embeddings().num_embeddings
         self._check_attention(name)
         pack_linears(self._model, self.dtype, self.parameters)
         self.adapters = AdapterSet(self._model)
@@ -73,8 +74,7 @@ class TextModel:
 
         So an architecture that keeps other state than keys and values, or biases its attention, is refused, never answered wrongly.
         """
-        vocabulary = self._model.get_input_embeddings().num_embeddings
-        tokens = [(7 * place + 3) % vocabulary for place in range(12)]
+        tokens = [(7 * place + 3) % self.vocabulary for place in range(12)]
         try:
             own = self._model(input_ids=torch.tensor([tokens], device=self.device), use_cache=False).logits[0, -1].float()
             self._model.set_attn_implementation(name)

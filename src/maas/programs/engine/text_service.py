@@ -25,8 +25,11 @@ class AdapterNames(Protocol):
 class TextService:
     """Turns what routes read into generations."""
 
-    def __init__(self, scheduler: Scheduler, codec: TextCodec, adapters: AdapterNames, *, context: int, model_name: str) -> None:
+    def __init__(
+        self, scheduler: Scheduler, codec: TextCodec, adapters: AdapterNames, *, context: int, vocabulary: int, model_name: str
+    ) -> None:
         self.scheduler, self.codec, self.context, self.model_name = scheduler, codec, context, model_name
+        self._vocabulary = vocabulary
         self._adapters = adapters
         self._watch = ClientWatch()
         self._template = ChatTemplate(codec.chat_template, codec.special_tokens) if codec.chat_template else None
@@ -56,6 +59,8 @@ class TextService:
 
     def checked_length(self, prompt: Sequence[int], max_new_tokens: int | None, *, default: int | None = None) -> int:
         """Return how many tokens may be generated: what was asked for, or what the context leaves (at most `default`)."""
+        if not all(0 <= token < self._vocabulary for token in prompt):
+            raise RequestInvalid(f"the prompt has a token that is outside of the model's vocabulary of {self._vocabulary}")
         left = self.context - len(prompt)
         if left < 1 or (max_new_tokens is not None and max_new_tokens > left):
             raise RequestInvalid(self._too_long(str(len(prompt)), max_new_tokens or 1))
