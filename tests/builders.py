@@ -16,6 +16,7 @@ from maas.domain.serving.deployment import Deployment
 from maas.domain.serving.hardware import HardwareSpec
 from maas.domain.serving.replica import Replica
 from maas.domain.serving.served import ServedModel
+from maas.domain.usage import UsageEntry
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -154,3 +155,20 @@ def a_replica(*, deployment_id: UUID, **changes: Any) -> Replica:
     for name, value in elsewhere.items():
         setattr(replica, name, value)
     return replica
+
+
+def a_usage_entry(**values: Any) -> UsageEntry:
+    """A chat that took 0.5 s, of 10 tokens in and 20 out."""
+    entry: dict[str, Any] = {
+        "user_id": UUID(int=0xA11CE),
+        "at": datetime(2026, 1, 1, tzinfo=UTC),
+        "kind": "chat",
+        "deployment_id": UUID(int=0xDE9),
+        "replica_id": UUID(int=0x4E9),
+        "model_id": UUID(int=0x30DE1),
+        "prompt_tokens": 10,
+        "completion_tokens": 20,
+        "latency_seconds": 0.5,
+        "first_token_seconds": 0.1,
+    }
+    return UsageEntry(**{**entry, **values})

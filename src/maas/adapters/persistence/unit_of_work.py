@@ -19,6 +19,7 @@ from maas.adapters.persistence.leases import SqlLeases
 from maas.adapters.persistence.owners import SqlOwners
 from maas.adapters.persistence.serving import SqlDeploymentLog, SqlDeployments, SqlReplicas
 from maas.adapters.persistence.tables.work import events, topics
+from maas.adapters.persistence.usage import SqlUsage
 from maas.application.ports.clock import Clock
 from maas.application.ports.unit_of_work import UnitOfWork
 from maas.application.reactions import REACTION_KIND, REACTIONS
@@ -60,6 +61,7 @@ class SqlUnitOfWork(UnitOfWork):
         self.models = SqlModels(connection)
         self.model_versions = SqlModelVersions(connection)
         self.datasets = SqlDatasets(connection)
+        self.usage = SqlUsage(connection)
         self.finetuning_jobs = SqlFinetuningJobs(connection)
         self.deployments = SqlDeployments(connection)
         self.replicas = SqlReplicas(connection)

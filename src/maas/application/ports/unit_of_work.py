@@ -12,6 +12,7 @@ from maas.application.ports.repositories.identity import ApiKeys, MailTokens, Se
 from maas.application.ports.repositories.leases import Leases
 from maas.application.ports.repositories.owners import Owners
 from maas.application.ports.repositories.serving import DeploymentLog, Deployments, Leaderships, Replicas
+from maas.application.ports.repositories.usage import Usage
 from maas.domain.events import Event
 
 
@@ -31,6 +32,7 @@ class UnitOfWork(ABC):
     models: Models
     model_versions: ModelVersions
     datasets: Datasets
+    usage: Usage
     finetuning_jobs: FinetuningJobs
     deployments: Deployments
     replicas: Replicas

@@ -1,5 +1,6 @@
 """What people use, and how much of it they may."""
 
+from maas.application.usage.flush import UsageFlush
 from maas.application.usage.limits import CallAllowance, LimitNumbers, Limits, Quota, UploadSlot
 
-__all__ = ["CallAllowance", "LimitNumbers", "Limits", "Quota", "UploadSlot"]
+__all__ = ["CallAllowance", "LimitNumbers", "Limits", "Quota", "UploadSlot", "UsageFlush"]

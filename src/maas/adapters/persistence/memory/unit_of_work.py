@@ -40,6 +40,7 @@ from maas.adapters.persistence.memory.serving import (
     moves_table,
     replicas_table,
 )
+from maas.adapters.persistence.memory.usage import MemoryUsage, UsageTables
 from maas.application.ports.clock import Clock
 from maas.application.ports.unit_of_work import UnitOfWork
 from maas.application.reactions import REACTION_KIND, REACTIONS
@@ -70,6 +71,7 @@ class MemoryDatabase:
         self.model_versions = model_versions_table()
         self.model_likes = model_likes_table()
         self.datasets = datasets_table()
+        self.usage = UsageTables()
         self.finetuning = FinetuningTables()
         self.deployments = deployments_table()
         self.replicas = replicas_table()
@@ -106,6 +108,7 @@ class MemoryUnitOfWork(UnitOfWork):
         self.models = MemoryModels(database.models, database.model_versions, database.model_likes)
         self.model_versions = MemoryModelVersions(database.model_versions)
         self.datasets = MemoryDatasets(database.datasets)
+        self.usage = MemoryUsage(database.usage)
         self.finetuning_jobs = MemoryFinetuningJobs(database.finetuning)
         self.deployments = MemoryDeployments(
             database.deployments, database.replicas, database.serving_moves, database.deployment_lines

@@ -1,5 +1,5 @@
 """All tables: importing this module makes the metadata whole."""
 
-from maas.adapters.persistence.tables import catalog, datasets, finetuning, idempotency, identity, metadata, serving, work
+from maas.adapters.persistence.tables import catalog, datasets, finetuning, idempotency, identity, metadata, serving, usage, work
 
-__all__ = ["catalog", "datasets", "finetuning", "idempotency", "identity", "metadata", "serving", "work"]
+__all__ = ["catalog", "datasets", "finetuning", "idempotency", "identity", "metadata", "serving", "usage", "work"]
