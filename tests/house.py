@@ -13,13 +13,16 @@ from flask import Flask
 
 from maas.adapters.broadcaster.memory import MemoryBroadcaster
 from maas.adapters.clock.memory import ManualClock
+from maas.adapters.embedder.hashing import HashingEmbedder
 from maas.adapters.file_store.memory import MemoryFileStore
 from maas.adapters.mailer.memory import MemoryMailer
 from maas.adapters.password_hasher.memory import Sha256PasswordHasher
 from maas.adapters.persistence.memory.unit_of_work import MemoryDatabase
 from maas.adapters.rate_limiter.memory import MemoryRateLimiter
 from maas.adapters.secret_box.memory import MemorySecretBox
+from maas.adapters.text_generator.scripted import ScriptedTextGenerator
 from maas.adapters.token_signer.jwt import JwtTokenSigner
+from maas.adapters.usage_journal.memory import MemoryUsageJournal
 from maas.application.actor import Actor
 from maas.application.work import WorkHandler
 from maas.container import Container
@@ -48,6 +51,9 @@ class House:
         self.database.hearers.append(self.broadcaster.announce)
         self.files = MemoryFileStore()
         self.mailer = MemoryMailer()
+        self.writer = ScriptedTextGenerator()
+        self.embedder = HashingEmbedder()
+        self.usage_journal = MemoryUsageJournal()
         # Limits that tests do not speak of are out of their way.
         roomy = {"limit_uploads": 1_000, "limit_deployments": 1_000, "limit_registrations": 1_000}
         self.container = Container(settings=Settings(data_dir=self.data_dir, **{**roomy, **self.settings}))
@@ -61,6 +67,9 @@ class House:
             password_hasher=Sha256PasswordHasher(),
             mailer=self.mailer,
             rate_limiter=MemoryRateLimiter(self.clock),
+            text_generator=self.writer,
+            embedder=self.embedder,
+            usage_journal=self.usage_journal,
             **self.overrides,
         )
 

@@ -10,6 +10,8 @@ from maas.adapters.archive_reader.by_hand import HandArchiveReader
 from maas.adapters.broadcaster.sql import SqlBroadcaster
 from maas.adapters.clock.system import SystemClock
 from maas.adapters.dataset_reader.files import FileDatasetReader
+from maas.adapters.embedder.tgi import TgiEmbedder
+from maas.adapters.engine_http.connections import EngineConnections
 from maas.adapters.file_store.folder import FolderFileStore
 from maas.adapters.mailer.folder import FolderMailer
 from maas.adapters.mailer.smtp import SmtpMailer
@@ -20,9 +22,16 @@ from maas.adapters.persistence.migrate import current_revision, migrate, newest_
 from maas.adapters.persistence.unit_of_work import SqlUnitsOfWork
 from maas.adapters.rate_limiter.shared import SharedRateLimiter
 from maas.adapters.secret_box.aes import AesSecretBox, key_from_file
+from maas.adapters.text_generator.tgi import TgiTextGenerator
 from maas.adapters.token_signer.jwt import JwtTokenSigner
+from maas.adapters.usage_journal.file import FileUsageJournal
 from maas.application.idempotency import Idempotency
 from maas.application.identity import Accounts, Authentication, PersonalApiKeys, SignIn
+from maas.application.inference.answers import TextAsking
+from maas.application.inference.chat import Chat, Completion
+from maas.application.inference.embedding import Embedding
+from maas.application.inference.metering import Metering
+from maas.application.inference.routing import Router
 from maas.application.ports.clock import Clock
 from maas.application.ports.mailer import Mailer
 from maas.application.usage import LimitNumbers, Limits
@@ -137,6 +146,7 @@ class Container(containers.DeclarativeContainer):
     rate_limiter: providers.Provider[Any] = Singleton(
         SharedRateLimiter, providers.Callable(_in_data, settings, "limits.table"), clock
     )
+    usage_journal: providers.Provider[Any] = Singleton(FileUsageJournal, providers.Callable(_in_data, settings, "usage"))
     limit_numbers = Singleton(_limit_numbers, settings)
     limits = Singleton(Limits, unit_of_work=unit_of_work, limiter=rate_limiter, clock=clock, numbers=limit_numbers)
 
@@ -172,6 +182,15 @@ class Container(containers.DeclarativeContainer):
     # Serving.
 
     # Inference.
+    engine_connections = Singleton(EngineConnections)
+    text_generator: providers.Provider[Any] = Singleton(TgiTextGenerator, engine_connections)
+    embedder: providers.Provider[Any] = Singleton(TgiEmbedder, engine_connections)
+    router = Singleton(Router, unit_of_work=unit_of_work)
+    metering = Singleton(Metering, journal=usage_journal, clock=clock)
+    text_asking = Singleton(TextAsking, router=router, generator=text_generator, metering=metering)
+    chat = Singleton(Chat, asking=text_asking)
+    completion = Singleton(Completion, asking=text_asking)
+    embedding = Singleton(Embedding, router=router, embedder=embedder, metering=metering)
 
     # What workers do: handlers of leased work, and reactions to events by name.
     work_handlers = providers.Callable(_handlers)

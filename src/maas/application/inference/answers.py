@@ -1,6 +1,5 @@
 """An answer while it is written: asked of one replica after another until one begins, and metered once."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from maas.application.actor import Actor
@@ -8,7 +7,7 @@ from maas.application.cancellation import Cancellation
 from maas.application.inference.failover import Failover
 from maas.application.inference.metering import Meter, Metering
 from maas.application.inference.routing import Route, Router
-from maas.application.ports.text_generator import TextGenerator
+from maas.application.ports.text_generator import Deltas, TextGenerator
 from maas.domain.errors import InferenceFailed
 from maas.domain.identifiers import new_id
 from maas.domain.inference.conversation import FinishReason, TextDelta, TextRequest, TokenLogprob, TokenUsage
@@ -26,11 +25,7 @@ class WrittenText:
 
 
 class TextAnswer:
-    """A call that was checked and is answered as it is iterated, once.
-
-    It yields what comes new, and None after each second of silence. Where nobody reads on, close the iterator; `cancel` ends
-    it from another thread.
-    """
+    """A call that was checked, and is answered as its deltas are read. `cancel` ends it from another thread."""
 
     def __init__(self, *, route: Route, request: TextRequest, router: Router, generator: TextGenerator, meter: Meter) -> None:
         self.id = new_id()
@@ -42,10 +37,11 @@ class TextAnswer:
         self._cancellation = Cancellation()
 
     def cancel(self) -> None:
-        """Stop writing; the iterator ends soon. Does not block."""
+        """Stop writing; the deltas end soon. Does not block."""
         self._cancellation.cancel()
 
-    def __iter__(self) -> Iterator[TextDelta | None]:
+    def deltas(self) -> Deltas:
+        """Yield what comes new, and None after each second of silence; to be called once, and closed where nobody reads on."""
         try:
             yield from self._metered()
         except Exception as error:
@@ -59,7 +55,7 @@ class TextAnswer:
         texts: list[str] = []
         logprobs: list[TokenLogprob] = []
         last: TextDelta | None = None
-        for delta in self:
+        for delta in self.deltas():
             if delta is not None:
                 last = delta
                 texts.append(delta.text)
@@ -68,8 +64,8 @@ class TextAnswer:
             raise InferenceFailed("the call was given up")
         return WrittenText(text="".join(texts), finish_reason=last.finish_reason, usage=last.usage, logprobs=tuple(logprobs))
 
-    def _metered(self) -> Iterator[TextDelta | None]:
-        for delta in self._deltas():
+    def _metered(self) -> Deltas:
+        for delta in self._attempted():
             if delta is not None:
                 self._meter.count(delta.usage)
                 if delta.finish_reason is not None:
@@ -77,7 +73,7 @@ class TextAnswer:
                     self._meter.end(replica_id=self._failover.replica_id)
             yield delta
 
-    def _deltas(self) -> Iterator[TextDelta | None]:
+    def _attempted(self) -> Deltas:
         adapter = self.deployment.adapter
         for attempt in self._failover:
             with attempt as replica:

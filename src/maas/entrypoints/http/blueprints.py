@@ -3,5 +3,7 @@
 from collections.abc import Sequence
 from types import ModuleType
 
-MODULES: Sequence[ModuleType] = ()
+from maas.entrypoints.http import inference
+
+MODULES: Sequence[ModuleType] = (inference,)
 """A capability's module joins here once it has routes; the container is wired to each."""

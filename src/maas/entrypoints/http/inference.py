@@ -1,0 +1,69 @@
+"""Asking models: chat, completion and embedding."""
+
+from typing import Any
+
+from dependency_injector.wiring import Provide, inject
+from flask import Response
+
+from maas.application.cancellation import Cancellation
+from maas.application.inference.answers import TextAnswer
+from maas.application.inference.chat import Chat, Completion
+from maas.application.inference.embedding import Embedding
+from maas.container import Container
+from maas.domain.identity import Permission
+from maas.entrypoints.http.blueprint import Blueprint
+from maas.entrypoints.http.client_watch import given_up_with_client
+from maas.entrypoints.http.event_stream import event_stream
+from maas.entrypoints.http.inference_answers import (
+    EmbeddingAnswerSchema,
+    TextAnswerSchema,
+    TextChunkSchema,
+    answer_chunks,
+    embedding_answer,
+    whole_answer,
+)
+from maas.entrypoints.http.inference_forms import ChatForm, CompletionForm, EmbeddingForm
+from maas.entrypoints.http.sign_in import current_actor
+
+Form = dict[str, Any]
+EVENTS = "text/event-stream"
+
+blueprint = Blueprint("inference", __name__, url_prefix="/api/v1/inference", description="Asking deployed models.")
+
+
+@blueprint.route("/chat", methods=["POST"], access=Permission.INFERENCE_CREATE)
+@blueprint.arguments(ChatForm())
+@blueprint.response(200, TextChunkSchema(), content_type=EVENTS)
+@blueprint.response(200, TextAnswerSchema(), description="The answer; by server-sent events where `parameters.stream` is true.")
+@inject
+def chat(form: Form, chats: Chat = Provide[Container.chat]) -> dict[str, Any] | Response:
+    """Answer a conversation."""
+    return _answered(chats.begin(current_actor(), **form))
+
+
+@blueprint.route("/completion", methods=["POST"], access=Permission.INFERENCE_CREATE)
+@blueprint.arguments(CompletionForm())
+@blueprint.response(200, TextChunkSchema(), content_type=EVENTS)
+@blueprint.response(200, TextAnswerSchema(), description="The text; by server-sent events where `parameters.stream` is true.")
+@inject
+def complete(form: Form, completions: Completion = Provide[Container.completion]) -> dict[str, Any] | Response:
+    """Go on with a text."""
+    return _answered(completions.begin(current_actor(), **form))
+
+
+@blueprint.route("/embedding", methods=["POST"], access=Permission.INFERENCE_CREATE)
+@blueprint.arguments(EmbeddingForm())
+@blueprint.response(200, EmbeddingAnswerSchema())
+@inject
+def embed(form: Form, embeddings: Embedding = Provide[Container.embedding]) -> dict[str, Any]:
+    """Make a vector of each text."""
+    cancellation = Cancellation()
+    with given_up_with_client(cancellation.cancel):
+        return embedding_answer(embeddings.embed(current_actor(), **form, cancellation=cancellation))
+
+
+def _answered(answer: TextAnswer) -> dict[str, Any] | Response:
+    if answer.request.parameters.stream:
+        return event_stream(answer_chunks(answer), cancel=answer.cancel)
+    with given_up_with_client(answer.cancel):
+        return whole_answer(answer, answer.whole())

@@ -1,0 +1,1 @@
+"""Tests of asking models, on engines that are scripted."""
