@@ -59,6 +59,16 @@ class RunningEngine:
         finally:
             connection.close()
 
+    @contextmanager
+    def streaming_soon(self, path: str, body: Any) -> Iterator[None]:
+        """Ask for a stream without waiting for its beginning; leaving the block leaves it."""
+        connection = self.connect()
+        try:
+            connection.request("POST", path, json.dumps(body).encode())
+            yield
+        finally:
+            connection.close()
+
     def stream(self, path: str, body: Any) -> list[Any]:
         """Return all events of a stream."""
         with self.streaming(path, body) as events:
@@ -82,7 +92,8 @@ class RunningEngine:
                 found[:] = [report for report in self.reports if report["type"] in kinds]
                 return bool(found) or (self.reader is not None and not self.reader.is_alive())
 
-            assert self.told.wait_for(there, seconds) and found, f"no report of {kinds} among {self.reports}"
+            self.told.wait_for(there, seconds)
+            assert found, f"no report of {kinds} among {self.reports}"
             self.reports.remove(found[0])
             return found[0]
 

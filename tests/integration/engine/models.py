@@ -34,7 +34,14 @@ def make_reciter(folder: Path, script: str, *, ends: bool = True) -> Path:
     tokens = AutoTokenizer.from_pretrained(folder).encode(script, add_special_tokens=False) + [END_ID] * ends
     assert len(tokens) <= CONTEXT
     config = GPT2Config(
-        vocab_size=320, n_embd=CONTEXT, n_layer=1, n_head=4, n_positions=CONTEXT, bos_token_id=2, eos_token_id=END_ID, tie_word_embeddings=False
+        vocab_size=320,
+        n_embd=CONTEXT,
+        n_layer=1,
+        n_head=4,
+        n_positions=CONTEXT,
+        bos_token_id=2,
+        eos_token_id=END_ID,
+        tie_word_embeddings=False,
     )
     model: Any = GPT2LMHeadModel(config)
     with torch.no_grad():
@@ -48,7 +55,9 @@ def make_reciter(folder: Path, script: str, *, ends: bool = True) -> Path:
     return folder
 
 
-def generated_by_transformers(folder: Path, prompts: Sequence[Sequence[int]], *, tokens: Sequence[int], adapter: Path | None = None, **wishes: Any) -> list[list[int]]:
+def generated_by_transformers(
+    folder: Path, prompts: Sequence[Sequence[int]], *, tokens: Sequence[int], adapter: Path | None = None, **wishes: Any
+) -> list[list[int]]:
     """Return what `generate` answers to the prompts, one at a time."""
     import torch
     from transformers import AutoModelForCausalLM
@@ -63,7 +72,9 @@ def generated_by_transformers(folder: Path, prompts: Sequence[Sequence[int]], *,
     for prompt, most in zip(prompts, tokens, strict=True):
         ids = torch.tensor([list(prompt)])
         with torch.inference_mode():
-            whole = model.generate(input_ids=ids, attention_mask=torch.ones_like(ids), max_new_tokens=most, do_sample=False, pad_token_id=0, **wishes)
+            whole = model.generate(
+                input_ids=ids, attention_mask=torch.ones_like(ids), max_new_tokens=most, do_sample=False, pad_token_id=0, **wishes
+            )
         answers.append(whole[0, len(prompt) :].tolist())
     return answers
 
@@ -114,7 +125,10 @@ def _make_word_tokenizer(folder: Path) -> None:
     words.train_from_iterator(SENTENCES * 3, vocab_size=400, min_frequency=1)
     special = {f"{name}_token": f"[{name.upper()}]" for name in ("unk", "sep", "pad", "cls", "mask")}
     tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=words._tokenizer, **special, model_max_length=64, model_input_names=["input_ids", "token_type_ids", "attention_mask"]
+        tokenizer_object=words._tokenizer,
+        **special,
+        model_max_length=64,
+        model_input_names=["input_ids", "token_type_ids", "attention_mask"],
     )
     tokenizer.save_pretrained(folder)
 

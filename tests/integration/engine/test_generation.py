@@ -46,7 +46,12 @@ class TestText:
         assert "".join(event["token"]["text"] for event in events) == SCRIPT
         assert [event["index"] for event in events] == list(range(1, len(events) + 1))
         assert events[-1]["generated_text"] == SCRIPT
-        assert events[-1]["details"] == {"finish_reason": "eos_token", "generated_tokens": len(events), "input_length": 1, "seed": None}
+        assert events[-1]["details"] == {
+            "finish_reason": "eos_token",
+            "generated_tokens": len(events),
+            "input_length": 1,
+            "seed": None,
+        }
         assert events[-1]["token"]["special"]
 
     def test_the_prompt_stands_before_the_text_where_it_is_asked_for(self, reciter: RunningEngine) -> None:
@@ -101,7 +106,10 @@ class TestSampling:
     def test_top_k_leaves_the_likeliest(self, engine: RunningEngine) -> None:
         likeliest = complete(engine, temperature=0, max_tokens=1, logprobs=3)["choices"][0]["logprobs"]["top_logprobs"][0]
 
-        drawn = {complete(engine, temperature=2, top_k=3, max_tokens=1, logprobs=0)["choices"][0]["logprobs"]["tokens"][0] for _ in range(12)}
+        drawn = {
+            complete(engine, temperature=2, top_k=3, max_tokens=1, logprobs=0)["choices"][0]["logprobs"]["tokens"][0]
+            for _ in range(12)
+        }
 
         assert drawn <= set(likeliest)
 
@@ -125,7 +133,11 @@ class TestSampling:
     def test_presence_and_frequency_penalties_bring_new_tokens(self, engine: RunningEngine) -> None:
         ids = {
             name: complete(engine, temperature=0, max_tokens=60, return_token_ids=True, **wishes)["choices"][0]["token_ids"]
-            for name, wishes in {"plain": {}, "presence": {"presence_penalty": 2.0}, "frequency": {"frequency_penalty": 2.0}}.items()
+            for name, wishes in {
+                "plain": {},
+                "presence": {"presence_penalty": 2.0},
+                "frequency": {"frequency_penalty": 2.0},
+            }.items()
         }
 
         assert len(set(ids["presence"])) >= len(set(ids["plain"]))
@@ -135,7 +147,9 @@ class TestSampling:
 
 class TestLogprobs:
     def test_each_token_has_its_logprob_and_the_likeliest_ones(self, engine: RunningEngine) -> None:
-        reply = engine.post("/v1/chat/completions", {**HELLO, "temperature": 0, "max_tokens": 4, "logprobs": True, "top_logprobs": 5})
+        reply = engine.post(
+            "/v1/chat/completions", {**HELLO, "temperature": 0, "max_tokens": 4, "logprobs": True, "top_logprobs": 5}
+        )
 
         content = reply.json()["choices"][0]["logprobs"]["content"]
         assert len(content) == 4
@@ -272,7 +286,9 @@ def test_metrics_are_as_prometheus_reads_them(engine: RunningEngine) -> None:
 
     reply = engine.get("/metrics")
 
-    samples = {sample.name: sample.value for family in text_string_to_metric_families(reply.body.decode()) for sample in family.samples}
+    samples = {
+        sample.name: sample.value for family in text_string_to_metric_families(reply.body.decode()) for sample in family.samples
+    }
     assert samples["maas_engine_slots"] == 16
     assert samples["process_cpu_seconds_total"] > 0
     assert {"maas_engine_running", "maas_engine_waiting", "maas_engine_generated_tokens_total"} <= set(samples)

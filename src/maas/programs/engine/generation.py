@@ -40,6 +40,7 @@ class Generation:
     sampling: SamplingParameters
     stops: tuple[str, ...] = ()
     adapter: str | None = None
+    ignore_end: bool = False
     events: SimpleQueue[Event] = field(default_factory=SimpleQueue)
     _cancelled: threading.Event = field(default_factory=threading.Event)
 

@@ -169,7 +169,9 @@ def _read_headers(stream: BufferedReader) -> dict[str, str]:
 
 
 def _read_body(stream: BufferedReader, headers: Mapping[str, str]) -> bytes:
-    if headers.get("transfer-encoding", "").lower() == "chunked":
+    if "transfer-encoding" in headers:
+        if headers["transfer-encoding"].lower() != "chunked" or "content-length" in headers:
+            raise BadRequest(400, "the body's length is given in a way that is not understood")
         return _read_chunks(stream)
     length = headers.get("content-length", "0")
     if not (length.isascii() and length.isdigit()):

@@ -101,11 +101,16 @@ class OpenAiRoutes:
         wanted = fields.integer(body, "max_tokens", None, least=1) if wanted is None else wanted
         lengths = [self._service.checked_length(prompt, wanted) for prompt in prompts]
         stops = fields.stop_strings(body.get("stop"), most=_MOST_STOPS)
-        adapter = self._adapter(body)
-        generations: list[Generation] = []
+        adapter, ignore_end = self._adapter(body), fields.flag(body, "ignore_eos")
+        generations = [
+            Generation(
+                prompt=prompt, max_new_tokens=length, sampling=sampling, stops=stops, adapter=adapter, ignore_end=ignore_end
+            )
+            for prompt, length in zip(prompts, lengths, strict=True)
+        ]
         try:
-            for prompt, length in zip(prompts, lengths, strict=True):
-                generations.append(self._service.submit(prompt, length, sampling, stops, adapter))
+            for generation in generations:
+                self._service.submit(generation)
         except RequestRefused:
             for generation in generations:
                 generation.cancel()

@@ -108,14 +108,15 @@ class TgiRoutes:
         details = fields.flag(parameters, "details")
         prompt_details = fields.flag(parameters, "decoder_input_details")
         full_text = fields.flag(parameters, "return_full_text")
-        generation = self._service.submit(
-            prompt,
-            self._service.checked_length(prompt, wanted, default=DEFAULT_NEW_TOKENS),
-            read_sampling(parameters),
-            fields.stop_strings(parameters.get("stop") or parameters.get("stop_sequences"), most=MOST_STOPS),
-            self._service.checked_adapter(fields.text(parameters, "adapter_id")),
+        generation = Generation(
+            prompt=prompt,
+            max_new_tokens=self._service.checked_length(prompt, wanted, default=DEFAULT_NEW_TOKENS),
+            sampling=read_sampling(parameters),
+            stops=fields.stop_strings(parameters.get("stop") or parameters.get("stop_sequences"), most=MOST_STOPS),
+            adapter=self._service.checked_adapter(fields.text(parameters, "adapter_id")),
+            ignore_end=fields.flag(parameters, "ignore_eos"),
         )
-        return _Wish(text, generation, details, prompt_details, full_text)
+        return _Wish(text, self._service.submit(generation), details, prompt_details, full_text)
 
     def _details(self, wish: _Wish, tokens: list[Token], end: Finished) -> dict[str, Any]:
         codec, generation = self._service.codec, wish.generation

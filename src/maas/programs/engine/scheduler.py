@@ -226,7 +226,8 @@ class Scheduler:
         """Give a row its token and tell its owner; return whether it is finished."""
         row.tokens.append(choice.token)
         row.generated += 1
-        reason = END_TOKEN if choice.token in self._model.end_ids else None
+        ends = choice.token in self._model.end_ids and not row.generation.ignore_end
+        reason = END_TOKEN if ends else None
         text = "" if reason else row.detokenizer.push(choice.token)
         shown, stopped = row.stop_finder.push(text)
         if stopped:

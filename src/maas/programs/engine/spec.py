@@ -34,6 +34,7 @@ class EngineSpec:
     prefill_token_budget: int = 1024
     threads: int | None = None
     memory_bytes: int | None = None
+    max_cache_tokens: int | None = None
 
     def __post_init__(self) -> None:
         if self.task not in TASKS:

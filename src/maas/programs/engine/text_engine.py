@@ -29,9 +29,7 @@ class TextEngine:
         self._spec = spec
         codec = load_codec(spec.model_dir)
         device = choose_device(spec.device)
-        self._model = TextModel(
-            spec.model_dir, dtype=spec.dtype, device=device, max_context=spec.max_context, memory_bytes=spec.memory_bytes
-        )
+        self._model = TextModel(spec, device=device)
         self._model.end_ids |= codec.end_ids
         for adapter in spec.adapters:
             self._model.adapters.load(adapter.name, adapter.path)

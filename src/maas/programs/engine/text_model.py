@@ -1,6 +1,5 @@
 """A decoder-only language model, as the scheduler drives it: transformers' forward over slots of our own."""
 
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -15,6 +14,7 @@ from maas.programs.engine.linear import pack_linears
 from maas.programs.engine.loading import count_parameters, load_config, load_weights
 from maas.programs.engine.lora import AdapterSet
 from maas.programs.engine.precision import choose_dtype, free_memory_bytes, used_memory_bytes
+from maas.programs.engine.spec import EngineSpec
 
 _ROPE_THAT_DEPENDS_ON_LENGTH = ("dynamic", "longrope")
 _CACHE_SHARE_OF_FREE_MEMORY = 0.5
@@ -27,14 +27,13 @@ _TOLERANCE = {torch.float32: 2e-3, torch.bfloat16: 0.15}
 class TextModel:
     """Weights, slots and adapters."""
 
-    def __init__(
-        self, folder: Path, *, dtype: str, device: torch.device, max_context: int | None, memory_bytes: int | None
-    ) -> None:
+    def __init__(self, spec: EngineSpec, *, device: torch.device) -> None:
+        folder = spec.model_dir
         config = load_config(folder)
         _check_decoder(config)
         self.parameters = count_parameters(folder)
         self.device = device
-        self.dtype = choose_dtype(dtype, device, self.parameters)
+        self.dtype = choose_dtype(spec.dtype, device, self.parameters)
         self.cache = SlotCache()
         name = SlotAttention(self.cache).register()
         self._model = load_weights(
@@ -44,15 +43,15 @@ class TextModel:
             device=device,
             parameters=self.parameters,
             attention="eager",
-            memory_bytes=memory_bytes,
+            memory_bytes=spec.memory_bytes,
         )
         self.end_ids = _end_ids(self._model)
         self.vocabulary: int = self._model.get_input_embeddings().num_embeddings
         self._check_attention(name)
         pack_linears(self._model, self.dtype, self.parameters)
         self.adapters = AdapterSet(self._model)
-        self.cache_tokens = self._cache_tokens(memory_bytes)
-        self.context = min(_context(config, max_context), self.cache_tokens)
+        self.cache_tokens = self._cache_tokens(spec)
+        self.context = min(_context(config, spec.max_context), self.cache_tokens)
 
     @torch.inference_mode()
     def step(self, tokens: list[int], positions: list[int], ends: list[int], adapters: list[tuple[str | None, int]]) -> Tensor:
@@ -118,14 +117,15 @@ class TextModel:
         """Tell whether the weights of an adapter are there, also of one that new requests may no longer use."""
         return self.adapters.has(name)
 
-    def _cache_tokens(self, memory_bytes: int | None) -> int:
+    def _cache_tokens(self, spec: EngineSpec) -> int:
+        """Return how many positions of all slots together the memory has room for."""
         share = free_memory_bytes(self.device) * _CACHE_SHARE_OF_FREE_MEMORY
-        if memory_bytes is not None:
-            share = min(share, (memory_bytes - used_memory_bytes(self.device)) * _CACHE_SHARE_OF_OWN_MEMORY)
+        if spec.memory_bytes is not None:
+            share = min(share, (spec.memory_bytes - used_memory_bytes(self.device)) * _CACHE_SHARE_OF_OWN_MEMORY)
         tokens = int(share) // max(1, self._bytes_per_token)
         if tokens < _FEWEST_CACHE_TOKENS:
             raise EngineUnusable("there is not enough memory for the model's keys and values beside its weights")
-        return tokens
+        return tokens if spec.max_cache_tokens is None else min(tokens, spec.max_cache_tokens)
 
 
 def _check_decoder(config: Any) -> None:

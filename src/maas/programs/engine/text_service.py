@@ -9,7 +9,6 @@ from maas.programs.engine.client_watch import ClientWatch
 from maas.programs.engine.failures import ClientLeft, RequestInvalid, RequestRefused
 from maas.programs.engine.generation import Finished, Generation, Token
 from maas.programs.engine.http_server import Request
-from maas.programs.engine.sampling import SamplingParameters
 from maas.programs.engine.scheduler import Scheduler
 from maas.programs.engine.text_codec import TextCodec
 
@@ -74,11 +73,8 @@ class TextService:
             raise RequestInvalid(f"there is no adapter {name[:100]!r} here")
         return name
 
-    def submit(
-        self, prompt: list[int], max_new_tokens: int, sampling: SamplingParameters, stops: tuple[str, ...], adapter: str | None
-    ) -> Generation:
+    def submit(self, generation: Generation) -> Generation:
         """Queue a generation, or refuse it."""
-        generation = Generation(prompt=prompt, max_new_tokens=max_new_tokens, sampling=sampling, stops=stops, adapter=adapter)
         self.scheduler.submit(generation)
         return generation
 
