@@ -34,7 +34,7 @@ from maas.application.inference.metering import Metering
 from maas.application.inference.routing import Router
 from maas.application.ports.clock import Clock
 from maas.application.ports.mailer import Mailer
-from maas.application.usage import LimitNumbers, Limits
+from maas.application.usage import ApiCalls, LimitNumbers, Limits, UsageFlush
 from maas.application.work import Reaction, WorkHandler
 from maas.settings import Registration, Settings
 
@@ -149,6 +149,8 @@ class Container(containers.DeclarativeContainer):
     usage_journal: providers.Provider[Any] = Singleton(FileUsageJournal, providers.Callable(_in_data, settings, "usage"))
     limit_numbers = Singleton(_limit_numbers, settings)
     limits = Singleton(Limits, unit_of_work=unit_of_work, limiter=rate_limiter, clock=clock, numbers=limit_numbers)
+    api_calls = Singleton(ApiCalls, limits=limits, journal=usage_journal, clock=clock)
+    usage_flush = Singleton(UsageFlush, unit_of_work=unit_of_work, journal=usage_journal)
 
     # Identity.
     mailer: providers.Provider[Any] = Singleton(_mailer, settings, clock)
@@ -197,4 +199,4 @@ class Container(containers.DeclarativeContainer):
     reactions = providers.Callable(_reactions)
 
     # What the controller does from time to time, by name.
-    housekeeping = providers.Callable(_tasks, idempotency=idempotency.provided.sweep)
+    housekeeping = providers.Callable(_tasks, idempotency=idempotency.provided.sweep, usage=usage_flush.provided.flush)

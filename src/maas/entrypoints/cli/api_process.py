@@ -1,18 +1,15 @@
 """What one API process serves."""
 
-import structlog
 from flask import Flask
 
 from maas.container import Container
 from maas.entrypoints.http.assembly import assemble
+from maas.entrypoints.usage_thread import start_usage_thread
 from maas.settings import Settings
-
-log = structlog.get_logger(__name__)
-
-FLUSH_SECONDS = 1.0
 
 
 def make_app(settings: Settings) -> Flask:
     """Build the application of this process, after any fork, and begin what goes on beside it."""
     container = Container(settings=settings)
+    start_usage_thread(container.usage_flush())
     return assemble(container)

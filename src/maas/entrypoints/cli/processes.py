@@ -37,7 +37,9 @@ def serve(
     try:
         supervisor = Supervisor(settings)
     except OSError as error:
-        sys.stderr.write(f"cannot listen on {settings.host}:{settings.port}: {error.strerror}; name another by --host and --port\n")
+        sys.stderr.write(
+            f"cannot listen on {settings.host}:{settings.port}: {error.strerror}; name another by --host and --port\n"
+        )
         raise SystemExit(1) from error
     status = supervisor.run(lambda url: print(f"maas is ready at {url} (documentation: {url}/docs)", flush=True))
     raise SystemExit(status)
@@ -72,9 +74,11 @@ def worker(data_dir: DataDir = None) -> None:
     settings = _begin("worker", data_dir=data_dir)
     from datetime import timedelta
 
+    from maas.entrypoints.usage_thread import start_usage_thread
     from maas.entrypoints.worker.loop import Worker, WorkerOptions
 
     container = _container(settings)
+    start_usage_thread(container.usage_flush())
     ended = Worker(
         handlers=container.work_handlers(),
         reactions=container.reactions(),

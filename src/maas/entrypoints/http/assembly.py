@@ -9,6 +9,7 @@ from sqlalchemy import Engine, text
 from maas.container import Container
 from maas.entrypoints.http import blueprints
 from maas.entrypoints.http.app import HttpParts, build_app
+from maas.entrypoints.http.client_address import TrustedProxies
 from maas.entrypoints.http.draining import Draining
 from maas.entrypoints.http.readiness import PartCheck, Readiness
 from maas.entrypoints.http.sign_in import SignIn
@@ -21,7 +22,13 @@ def assemble(container: Container, draining: Draining | None = None) -> Flask:
     container.wire(modules=modules)
     settings = container.settings()
     parts = HttpParts(
-        sign_in=SignIn(authenticate=container.authentication().authenticate, count_call=container.limits().count_call),
+        sign_in=SignIn(
+            authenticate=container.authentication().authenticate,
+            count_call=container.api_calls().count,
+            record_call=container.api_calls().record,
+            count_address=container.limits().count_address,
+            proxies=TrustedProxies(settings.listed_proxies),
+        ),
         readiness=Readiness(_checks(container)),
         draining=draining or Draining(),
         most_streams=settings.most_streams,

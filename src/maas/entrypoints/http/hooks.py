@@ -8,11 +8,9 @@ from flask import Flask, Response
 from maas.entrypoints.http.blueprint import ROUTE_RULES
 from maas.entrypoints.http.measures import Measures
 from maas.entrypoints.http.request import current_request
-from maas.entrypoints.http.sign_in import SignIn, register_allowance_headers
+from maas.entrypoints.http.sign_in import UNCOUNTED, SignIn, register_allowance_headers
 
 log = structlog.get_logger("maas.access")
-
-_QUIET = frozenset({"/healthz", "/readyz", "/metrics"})
 
 
 def register_hooks(app: Flask, sign_in: SignIn, measures: Measures) -> None:
@@ -35,7 +33,8 @@ def register_hooks(app: Flask, sign_in: SignIn, measures: Measures) -> None:
         seconds = time.perf_counter() - request.started_at
         route = request.url_rule.rule if request.url_rule else "(none)"
         measures.count(request.method, route, response.status_code, seconds)
-        if request.path not in _QUIET:
+        sign_in.answered(request)
+        if request.path not in UNCOUNTED:
             log.info(
                 "call",
                 method=request.method,

@@ -26,6 +26,8 @@ class PlatformRequest(Request):
     allowance: CallAllowance | None = None
     rules: "RouteRules | None" = None
     started_at: float = 0.0
+    client_address: str = ""
+    is_counted: bool = False
 
     @cached_property
     def request_id(self) -> str:

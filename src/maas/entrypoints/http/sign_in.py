@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from flask import Flask, Response
 from werkzeug.datastructures import Headers
@@ -12,7 +12,15 @@ from maas.application.actor import Actor
 from maas.application.usage.limits import CallAllowance
 from maas.domain.errors import RateLimited, Unauthenticated
 from maas.entrypoints.http.access import Gate, check_access
+from maas.entrypoints.http.client_address import TrustedProxies
 from maas.entrypoints.http.request import PlatformRequest, current_request
+
+UNCOUNTED = frozenset({"/healthz", "/readyz", "/metrics"})
+"""What probes ask every other second."""
+
+
+def _count_nothing(_whom: object) -> None:
+    """Leave it uncounted."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,21 +28,45 @@ class SignIn:
     """How callers are known and counted.
 
     `authenticate` turns a token or key into an actor, or raises Unauthenticated.
-    `count_call` counts one call, or raises RateLimited; it returns None for those without a limit.
+    `count_call` counts one call of a person, or raises RateLimited; it returns None for those without a limit.
+    `record_call` writes down that a counted call is answered.
+    `count_address` counts one call from a network address, or raises RateLimited; administrators are not counted by it.
     """
 
     authenticate: Callable[[str], Actor]
     count_call: Callable[[Actor], CallAllowance | None]
+    record_call: Callable[[Actor], None] = _count_nothing
+    count_address: Callable[[str], None] = _count_nothing
+    proxies: TrustedProxies = field(default_factory=TrustedProxies)
 
     def admit(self, request: PlatformRequest) -> None:
         """Check, in this order: sign-in, calls per hour, permission. Nothing of the body is read."""
         access = request.rules.access if request.rules else None
+        request.client_address = self.proxies.client_of(request.remote_addr or "", request.headers.get("X-Forwarded-For"))
         if access is Gate.PUBLIC or (access is None and not _carries_credential(request)):
+            if request.path not in UNCOUNTED:
+                self.count_address(request.client_address)
             return
-        request.actor = self.authenticate(credential_of(request.headers))
+        request.actor = self._known(request)
         request.allowance = self.count_call(request.actor)
+        request.is_counted = True
         if access is not None:
             check_access(access, request.actor)
+
+    def _known(self, request: PlatformRequest) -> Actor:
+        try:
+            actor = self.authenticate(credential_of(request.headers))
+        except Unauthenticated:
+            self.count_address(request.client_address)
+            raise
+        if not actor.is_admin:
+            self.count_address(request.client_address)
+        return actor
+
+    def answered(self, request: PlatformRequest) -> None:
+        """Take note that a call is answered: the last thing before the answer goes out."""
+        if request.actor is not None and request.is_counted:
+            self.record_call(request.actor)
 
 
 def current_actor() -> Actor:
