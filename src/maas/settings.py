@@ -53,6 +53,7 @@ class Settings(BaseSettings):
     import_folders: str = Field("", description="Comma-separated folders below which models may be imported.")
     hub_endpoint: str | None = Field(None, description="The model hub; by default that of Hugging Face.")
     hub_token: str | None = Field(None, description="A token for the model hub.")
+    hub_hosts: str = Field("", description="Comma-separated hosts (`*.` for all below) that the hub may redirect downloads to.")
     work_threads: int = Field(
         4, ge=1, le=64, description="Long pieces of work (trainings, imports, batches) at once, per worker."
     )
@@ -104,6 +105,10 @@ class Settings(BaseSettings):
         return tuple(Path(folder.strip()) for folder in self.import_folders.split(",") if folder.strip())
 
     @property
+    def listed_hub_hosts(self) -> tuple[str, ...]:
+        return tuple(host.strip().lower() for host in self.hub_hosts.split(",") if host.strip())
+
+    @property
     def listed_proxies(self) -> tuple[str, ...]:
         return tuple(proxy.strip() for proxy in self.trusted_proxies.split(",") if proxy.strip())
 
@@ -131,3 +136,10 @@ def table() -> list[tuple[str, str, str]]:
         default = "" if field.default is None else _text(field.default)
         rows.append((f"MAAS_{name.upper()}", default, field.description or ""))
     return rows
+
+
+def markdown_table() -> str:
+    """Return the settings as the README shows them."""
+    lines = ["| variable | default | meaning |", "| --- | --- | --- |"]
+    lines += [f"| `{name}` | {f'`{default}`' if default else ''} | {meaning} |" for name, default, meaning in table()]
+    return "\n".join(lines)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from maas.settings import Settings, table
+from maas.settings import Settings, markdown_table, table
 
 if TYPE_CHECKING:
     from maas.container import Container
@@ -115,8 +115,11 @@ def controller(data_dir: DataDir = None) -> None:
     os._exit(0)
 
 
-def settings() -> None:
+def settings(*, markdown: Annotated[bool, typer.Option(help="As the table of the README.")] = False) -> None:
     """List all settings with their defaults and meanings."""
+    if markdown:
+        print(markdown_table())
+        return
     for name, default, meaning in table():
         print(f"{name}={default}\n    {meaning}")
 
