@@ -10,12 +10,15 @@ from maas.adapters.archive_reader.by_hand import HandArchiveReader
 from maas.adapters.broadcaster.sql import SqlBroadcaster
 from maas.adapters.clock.system import SystemClock
 from maas.adapters.dataset_reader.files import FileDatasetReader
+from maas.adapters.dataset_reader.parquet import parquet_records
 from maas.adapters.embedder.tgi import TgiEmbedder
 from maas.adapters.engine_http.connections import EngineConnections
 from maas.adapters.file_store.folder import FolderFileStore
 from maas.adapters.mailer.folder import FolderMailer
 from maas.adapters.mailer.smtp import SmtpMailer
 from maas.adapters.model_inspector.files import FileModelInspector
+from maas.adapters.model_source.folder import FolderModelSource
+from maas.adapters.model_source.hub import HubModelSource
 from maas.adapters.password_hasher.argon2 import Argon2PasswordHasher
 from maas.adapters.persistence.engine import open_engine
 from maas.adapters.persistence.migrate import current_revision, migrate, newest_revision, roll_back
@@ -24,16 +27,31 @@ from maas.adapters.rate_limiter.shared import SharedRateLimiter
 from maas.adapters.secret_box.aes import AesSecretBox, key_from_file
 from maas.adapters.text_generator.tgi import TgiTextGenerator
 from maas.adapters.token_signer.jwt import JwtTokenSigner
+from maas.adapters.trainer.process import ProcessTrainer
 from maas.adapters.usage_journal.file import FileUsageJournal
+from maas.application.catalog.arrivals import Arrivals
+from maas.application.catalog.importing import ImportModel
+from maas.application.catalog.models import Models
+from maas.application.catalog.sources import ImportSources
+from maas.application.catalog.version_uploads import VersionUploads
+from maas.application.catalog.versions import ModelVersions
+from maas.application.file_sweep import FileSweep
+from maas.application.finetuning.checkpoint_files import CheckpointFiles
+from maas.application.finetuning.jobs import FinetuningJobs
+from maas.application.finetuning.monitoring import JobMonitor
+from maas.application.finetuning.preparation import Preparation
+from maas.application.finetuning.publication import Publication
+from maas.application.finetuning.train_model import TrainModel
 from maas.application.idempotency import Idempotency
 from maas.application.identity import Accounts, Authentication, PersonalApiKeys, SignIn
-from maas.application.inference.answers import TextAsking
+from maas.application.inference.asking import TextAsking
 from maas.application.inference.chat import Chat, Completion
 from maas.application.inference.embedding import Embedding
 from maas.application.inference.metering import Metering
 from maas.application.inference.routing import Router
 from maas.application.ports.clock import Clock
 from maas.application.ports.mailer import Mailer
+from maas.application.stored_trees import RemoveTree
 from maas.application.usage import ApiCalls, LimitNumbers, Limits, UsageFlush
 from maas.application.work import Reaction, WorkHandler
 from maas.settings import Registration, Settings
@@ -137,7 +155,7 @@ class Container(containers.DeclarativeContainer):
     # Files that users bring.
     archive_reader: providers.Provider[Any] = Singleton(HandArchiveReader)
     model_inspector: providers.Provider[Any] = Singleton(FileModelInspector)
-    dataset_reader: providers.Provider[Any] = Singleton(FileDatasetReader)
+    dataset_reader: providers.Provider[Any] = Singleton(FileDatasetReader, parquet=parquet_records)
 
     # Calls that may be repeated.
     idempotency = Singleton(Idempotency, unit_of_work=unit_of_work, clock=clock, secret_box=secret_box)
@@ -178,8 +196,67 @@ class Container(containers.DeclarativeContainer):
     api_keys = Singleton(PersonalApiKeys, unit_of_work=unit_of_work, authentication=authentication, clock=clock)
 
     # Catalog and datasets.
+    folder_source: providers.Provider[Any] = Singleton(FolderModelSource, settings.provided.listed_import_folders)
+    hub_source: providers.Provider[Any] = Singleton(
+        HubModelSource,
+        endpoint=settings.provided.hub_endpoint,
+        token=settings.provided.hub_token,
+        hosts=settings.provided.listed_hub_hosts,
+    )
+    import_sources = Singleton(ImportSources, folders=folder_source, hub=hub_source)
+    arrivals = Singleton(Arrivals, archive_reader=archive_reader, inspector=model_inspector)
+    version_uploads = Singleton(
+        VersionUploads,
+        unit_of_work=unit_of_work,
+        file_store=file_store,
+        arrivals=arrivals,
+        sources=import_sources,
+        limits=limits,
+        clock=clock,
+        largest_bytes=settings.provided.max_model_bytes,
+    )
+    models = Singleton(Models, unit_of_work=unit_of_work, uploads=version_uploads, clock=clock)
+    model_versions = Singleton(
+        ModelVersions, unit_of_work=unit_of_work, file_store=file_store, uploads=version_uploads, clock=clock
+    )
+    import_model = Singleton(
+        ImportModel,
+        unit_of_work=unit_of_work,
+        file_store=file_store,
+        arrivals=arrivals,
+        sources=import_sources,
+        limits=limits,
+        clock=clock,
+        largest_bytes=settings.provided.max_model_bytes,
+    )
+    remove_model_files = Singleton(RemoveTree, file_store=file_store, named="files_root")
+    remove_dataset_files = Singleton(RemoveTree, file_store=file_store, named="files_key")
+    file_sweep = Singleton(FileSweep, unit_of_work=unit_of_work, file_store=file_store, clock=clock)
 
     # Fine-tuning.
+    trainer: providers.Provider[Any] = Singleton(ProcessTrainer, threads=settings.provided.trainer_threads)
+    finetuning_jobs = Singleton(
+        FinetuningJobs,
+        unit_of_work=unit_of_work,
+        trainer=trainer,
+        clock=clock,
+        most_running=settings.provided.max_trainings,
+    )
+    job_monitor = Singleton(JobMonitor, unit_of_work=unit_of_work, broadcaster=broadcaster)
+    checkpoint_files = Singleton(CheckpointFiles, unit_of_work=unit_of_work, file_store=file_store)
+    train_model = Singleton(
+        TrainModel,
+        unit_of_work=unit_of_work,
+        file_store=file_store,
+        preparation=Singleton(Preparation, file_store=file_store, dataset_reader=dataset_reader),
+        checkpoint_files=checkpoint_files,
+        publication=Singleton(
+            Publication, unit_of_work=unit_of_work, file_store=file_store, inspector=model_inspector, clock=clock
+        ),
+        trainer=trainer,
+        clock=clock,
+        most_running=settings.provided.max_trainings,
+    )
 
     # Serving.
 
@@ -195,8 +272,18 @@ class Container(containers.DeclarativeContainer):
     embedding = Singleton(Embedding, router=router, embedder=embedder, metering=metering)
 
     # What workers do: handlers of leased work, and reactions to events by name.
-    work_handlers = providers.Callable(_handlers)
-    reactions = providers.Callable(_reactions)
+    work_handlers = providers.Callable(_handlers, import_model, train_model)
+    reactions = providers.Callable(
+        _reactions,
+        remove_model_files=remove_model_files,
+        remove_dataset_files=remove_dataset_files,
+        remove_checkpoint_files=checkpoint_files.provided.clear,
+    )
 
     # What the controller does from time to time, by name.
-    housekeeping = providers.Callable(_tasks, idempotency=idempotency.provided.sweep, usage=usage_flush.provided.flush)
+    housekeeping = providers.Callable(
+        _tasks,
+        idempotency=idempotency.provided.sweep,
+        usage=usage_flush.provided.flush,
+        files=file_sweep.provided.sweep,
+    )

@@ -67,11 +67,11 @@ def _number(field: bytes) -> int:
     """Read an octal number, or GNU's base-256 for large ones."""
     if field[0] == 0x80:
         return int.from_bytes(field[1:], "big")
-    digits = field.split(b"\0", 1)[0].strip()
-    try:
-        return int(digits or b"0", 8)
-    except ValueError as error:
-        raise UnsupportedFile("the archive is corrupt: a number in a header cannot be read") from error
+    digits = field.split(b"\0", 1)[0].strip(b" ") or b"0"
+    if digits.strip(b"01234567"):
+        # Python's int() would take signs and underscores, too.
+        raise UnsupportedFile("the archive is corrupt: a number in a header cannot be read")
+    return int(digits, 8)
 
 
 def _read_extension(stream: BinaryIO, header: _Header) -> bytes:

@@ -13,7 +13,7 @@ from maas.adapters.persistence.aggregates import AggregateMapping, AggregateStor
 from maas.adapters.persistence.tables.catalog import model_likes, model_versions, models
 from maas.adapters.persistence.visibility import seen_by
 from maas.application.actor import Actor
-from maas.application.ports.repositories.catalog import MODEL_SORTS, ModelFilter, Models, ModelVersions
+from maas.application.ports.repositories.catalog import MODEL_SORTS, VERSION_SORTS, ModelFilter, Models, ModelVersions
 from maas.domain.catalog.facts import ModelType
 from maas.domain.catalog.model import Lineage, Model, ModelVersion, VersionStatus
 from maas.domain.paging import Page, PageRequest
@@ -122,11 +122,16 @@ class SqlModelVersions(ModelVersions):
         statement = select(model_versions).where(model_versions.c.model_id.in_(set(model_ids)))
         return self.store.all(statement.order_by(model_versions.c.id.desc()))
 
+    def page(self, request: PageRequest, *, model_id: UUID, status: VersionStatus | None = None) -> Page[ModelVersion]:
+        columns = model_versions.c
+        conditions = [columns.model_id == model_id, *([columns.status == status.value] if status is not None else ())]
+        return self.store.page(request, *conditions, search_in=("version", "description"), sort_by=VERSION_SORTS)
+
     def remove(self, version: ModelVersion) -> None:
         self.store.remove(version)
 
     def stored_bytes(self, owner_id: UUID) -> int:
-        total = func.coalesce(func.sum(model_versions.c.file_size), 0)
+        total = func.coalesce(func.sum(model_versions.c.charged_bytes), 0)
         return int(self._connection.execute(select(total).where(model_versions.c.owner_id == owner_id)).scalar_one())
 
     def roots(self) -> Collection[str]:

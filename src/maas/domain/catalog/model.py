@@ -69,6 +69,17 @@ class Lineage:
     job_id: UUID | None = None
 
 
+@dataclass(frozen=True, kw_only=True)
+class VersionFiles:
+    """What a version is made of, once it lies in the file store under `root`; see ModelVersion."""
+
+    root: str
+    size: int
+    sha256: str | None = None
+    archive_name: str | None = None
+    files: Sequence[dict[str, Any]] = ()
+
+
 def checked_version(version: str) -> str:
     """Return `version`, or raise WrongForm: 1 to 64 of letters, digits, '.', '-', '_', '+', a letter or digit first."""
     if not _VERSION.fullmatch(version):
@@ -118,6 +129,7 @@ class ModelVersion:
     uploaded archive, where there was one, as `archive_name`. `metadata` is what the files say (`ModelFacts.to_json`).
     `file_size` is what came up: the archive, or the sum of the files. `sha256` is that of the download, and None until
     somebody asks for one that has to be put together first. `files` lists `{name, size, sha256}`.
+    `percentage` tells how much of an import has arrived.
     """
 
     id: UUID
@@ -134,6 +146,7 @@ class ModelVersion:
     files: list[dict[str, Any]] = field(default_factory=list)
     metadata: dict[str, Any] = field(default_factory=dict)
     source: dict[str, Any] | None = None
+    percentage: float | None = None
     created_at: datetime
     updated_at: datetime
 
@@ -151,6 +164,11 @@ class ModelVersion:
         return None if self.archive_name is None else f"{self.files_root}/{self.archive_name}"
 
     @property
+    def charged_bytes(self) -> int:
+        """What counts to its owner's storage: what came up, or the unpacked files where those are larger."""
+        return max(self.file_size, sum(int(file["size"]) for file in self.files))
+
+    @property
     def is_ready(self) -> bool:
         return self.status is VersionStatus.READY
 
@@ -166,8 +184,13 @@ class ModelVersion:
         """The files have arrived; they are being looked at."""
         self._move(VersionStatus.VALIDATING, at=at)
 
-    def become_ready(self, *, at: datetime) -> ModelVersionReady:
+    def become_ready(self, files: VersionFiles, facts: ModelFacts, *, at: datetime) -> ModelVersionReady:
+        """The files lie in the store, and are what they should be."""
         self._move(VersionStatus.READY, at=at)
+        self.files_root, self.archive_name, self.sha256 = files.root, files.archive_name, files.sha256
+        self.file_size, self.files = files.size, list(files.files)
+        self.metadata = facts.to_json()
+        self.percentage = None
         return ModelVersionReady(owner_id=self.owner_id, model_id=self.model_id, version=self.version)
 
     def fail(self, reason: str, *, at: datetime) -> ModelVersionFailed:

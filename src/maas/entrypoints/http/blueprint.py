@@ -18,6 +18,7 @@ from maas.entrypoints.http.access import Access, Gate, RouteRules
 from maas.entrypoints.http.body import read_json_object
 from maas.entrypoints.http.envelope import DEFAULT_MESSAGE, json_response, success
 from maas.entrypoints.http.fields import Boolean, Integer, Text, Timestamp
+from maas.entrypoints.http.multipart import FormSpec, RequestForm
 from maas.entrypoints.http.request import PlatformRequest, current_request
 from maas.entrypoints.http.schemas import load_form
 
@@ -89,6 +90,22 @@ class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc] # flask-smorest 
             documents = _documents(parsed, view).setdefault("arguments", {})
             documents.setdefault("parameters", []).append(parameter)
             documents.setdefault("responses", {})[422] = HTTPStatus.UNPROCESSABLE_ENTITY.name
+            return parsed  # type: ignore[return-value]
+
+        return decorate
+
+    def form(self, spec: FormSpec) -> Callable[[View], View]:
+        """Hand the view the form of the body, which its use case receives after its own checks."""
+
+        def decorate(view: View) -> View:
+            @wraps(view)
+            def parsed(*args: Any, **path: Any) -> Any:
+                return view(*args, RequestForm(current_request(), spec), **path)
+
+            documents = _documents(parsed, view)
+            statuses = (HTTPStatus.REQUEST_ENTITY_TOO_LARGE, HTTPStatus.UNSUPPORTED_MEDIA_TYPE, HTTPStatus.UNPROCESSABLE_ENTITY)
+            documents["arguments"] = {"parameters": [], "responses": {status.value: status.name for status in statuses}}
+            documents.setdefault("manual_doc", {})["requestBody"] = spec.document()
             return parsed  # type: ignore[return-value]
 
         return decorate

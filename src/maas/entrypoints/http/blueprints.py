@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from types import ModuleType
 
-from maas.entrypoints.http import inference
+from maas.entrypoints.http import inference, models
 
-MODULES: Sequence[ModuleType] = (inference,)
+MODULES: Sequence[ModuleType] = (inference, models)
 """A capability's module joins here once it has routes; the container is wired to each."""

@@ -7,9 +7,9 @@ from uuid import UUID
 
 from maas.adapters.persistence.memory.collections import MemoryStore, MemoryTable
 from maas.application.actor import Actor
-from maas.application.ports.repositories.catalog import MODEL_SORTS, ModelFilter, Models, ModelVersions
+from maas.application.ports.repositories.catalog import MODEL_SORTS, VERSION_SORTS, ModelFilter, Models, ModelVersions
 from maas.application.visibility import may_see
-from maas.domain.catalog.model import Model, ModelVersion
+from maas.domain.catalog.model import Model, ModelVersion, VersionStatus
 from maas.domain.paging import Page, PageRequest
 
 
@@ -119,11 +119,19 @@ class MemoryModelVersions(ModelVersions):
         found = self.store.all(lambda version: version.model_id in model_ids)
         return sorted(found, key=lambda version: version.id, reverse=True)
 
+    def page(self, request: PageRequest, *, model_id: UUID, status: VersionStatus | None = None) -> Page[ModelVersion]:
+        return self.store.page(
+            request,
+            lambda version: version.model_id == model_id and status in (None, version.status),
+            search_in=("version", "description"),
+            sort_by=VERSION_SORTS,
+        )
+
     def remove(self, version: ModelVersion) -> None:
         self.store.remove(version)
 
     def stored_bytes(self, owner_id: UUID) -> int:
-        return sum(version.file_size for version in self.store if version.owner_id == owner_id)
+        return sum(version.charged_bytes for version in self.store if version.owner_id == owner_id)
 
     def roots(self) -> Collection[str]:
         return {version.files_root for version in self.store}

@@ -1,6 +1,6 @@
 """Tables of models, their versions and likes."""
 
-from sqlalchemy import BigInteger, Column, ForeignKey, Table, Text, UniqueConstraint, Uuid
+from sqlalchemy import BigInteger, Column, Float, ForeignKey, Table, Text, UniqueConstraint, Uuid
 
 from maas.adapters.persistence.tables import metadata
 from maas.adapters.persistence.types import Json, UtcDateTime
@@ -40,10 +40,12 @@ model_versions = Table(
     Column("files_root", Text, nullable=False),
     Column("archive_name", Text),
     Column("file_size", BigInteger, nullable=False),
+    Column("charged_bytes", BigInteger, nullable=False),
     Column("sha256", Text),
     Column("files", Json, nullable=False),
     Column("metadata", Json, nullable=False),
     Column("source", Json),
+    Column("percentage", Float),
     Column("created_at", UtcDateTime, nullable=False),
     Column("updated_at", UtcDateTime, nullable=False),
     UniqueConstraint("model_id", "version"),

@@ -12,6 +12,7 @@ from maas.domain.catalog.model import Model, ModelVersion, VersionStatus
 from maas.domain.paging import Page, PageRequest
 from maas.domain.visibility import Visibility
 
+VERSION_SORTS = ("created_at", "updated_at", "version")
 MODEL_SORTS = ("created_at", "updated_at", "name", "download_count", "like_count")
 
 
@@ -78,11 +79,15 @@ class ModelVersions(ABC):
         """Return the versions of these models, newest first."""
 
     @abstractmethod
+    def page(self, request: PageRequest, *, model_id: UUID, status: VersionStatus | None = None) -> Page[ModelVersion]:
+        """Return a page of a model's versions; they sort by `version` too, and are searched in version and description."""
+
+    @abstractmethod
     def remove(self, version: ModelVersion) -> None: ...
 
     @abstractmethod
     def stored_bytes(self, owner_id: UUID) -> int:
-        """Return the sum of `file_size` over the versions of an owner."""
+        """Return the sum of `charged_bytes` over the versions of an owner."""
 
     @abstractmethod
     def roots(self) -> Collection[str]:

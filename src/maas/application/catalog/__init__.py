@@ -1,0 +1,1 @@
+"""The catalog: uploading, importing, showing, changing and deleting models and their versions."""
