@@ -5,8 +5,10 @@ from typing import Any
 
 import pytest
 
+from maas.adapters.text_generator.scripted import EngineScript
 from maas.domain.errors import EngineLost, InferenceFailed, InferenceTimeout, InferenceUnavailable
 from maas.domain.serving.deployment import Deployment, DeploymentStatus
+from maas.domain.usage import UsageEntry
 from tests.house import House
 from tests.unit.inference.conftest import ENGINE, Deploy, Headers, an_embedding_deployment
 
@@ -28,9 +30,11 @@ def events(answer: Any) -> list[Any]:
     return [json.loads(block.removeprefix("data: ")) for block in blocks[:-1]]
 
 
-def script(house: House, **behaviour: Any) -> None:
-    from maas.adapters.text_generator.scripted import EngineScript
+def inferences(house: House) -> list[UsageEntry]:
+    return [entry for entry in house.usage_journal.entries if entry.kind != "call"]
 
+
+def script(house: House, **behaviour: Any) -> None:
     house.writer.scripts[ENGINE] = EngineScript(**behaviour)
 
 
@@ -155,7 +159,7 @@ def test_a_prompt_that_does_not_fit_is_refused_and_never_cut(house: House, alice
     assert answer.status_code == 422
     assert answer.json["error"]["code"] == "VALIDATION_003"
     assert answer.json["error"]["details"][0]["field"] == "messages"
-    assert house.usage_journal.entries == []
+    assert inferences(house) == []
 
 
 def test_what_is_not_there_and_what_is_anothers_are_told_alike(house: House, alice: Headers, deploy: Deploy) -> None:
@@ -237,7 +241,7 @@ def test_an_engine_that_fails_in_the_midst_ends_the_stream_with_an_error(house: 
 
     assert [chunk["choices"][0]["delta"]["content"] for chunk in chunks[:-1]] == ["one", " two"]
     assert chunks[-1]["error"]["code"] == "INFERENCE_001"
-    entry = house.usage_journal.entries[-1]
+    (entry,) = inferences(house)
     assert (entry.failed, entry.completion_tokens) == (True, 2)
 
 
@@ -253,12 +257,10 @@ def test_each_answered_call_is_metered_once(house: House, alice: Headers, deploy
     events(chat(house, alice, deployment, parameters={"stream": True}))
     complete(house, alice, deployment)
 
-    inferences = [entry for entry in house.usage_journal.entries if entry.kind != "call"]
-    assert [(entry.kind, entry.prompt_tokens, entry.completion_tokens) for entry in inferences] == [
-        ("chat", 4, 3),
-        ("completion", 3, 3),
-    ]
-    assert {(entry.user_id, entry.deployment_id) for entry in inferences} == {(house.user_id(alice), deployment.id)}
+    entries = inferences(house)
+    told = [(entry.kind, entry.prompt_tokens, entry.completion_tokens) for entry in entries]
+    assert told == [("chat", 4, 3), ("completion", 3, 3)]
+    assert {(entry.user_id, entry.deployment_id) for entry in entries} == {(house.user_id(alice), deployment.id)}
 
 
 def test_refused_calls_use_nothing(house: House, alice: Headers, deploy: Deploy) -> None:
@@ -268,7 +270,7 @@ def test_refused_calls_use_nothing(house: House, alice: Headers, deploy: Deploy)
     chat(house, alice, deployment)
     chat(house, alice, deployment, parameters={"max_tokens": 10**9})
 
-    assert [entry for entry in house.usage_journal.entries if entry.kind != "call"] == []
+    assert inferences(house) == []
 
 
 def test_messages_of_errors_are_chinese_unless_english_is_asked_for(house: House, alice: Headers, deploy: Deploy) -> None:

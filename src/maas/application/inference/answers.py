@@ -1,17 +1,15 @@
-"""An answer while it is written: asked of one replica after another until one begins, and metered once."""
+"""An answer while it is written: asked of one replica after another until one begins, and metered."""
 
 from dataclasses import dataclass
 
-from maas.application.actor import Actor
 from maas.application.cancellation import Cancellation
 from maas.application.inference.failover import Failover
-from maas.application.inference.metering import Meter, Metering
+from maas.application.inference.metering import Meter
 from maas.application.inference.routing import Route, Router
 from maas.application.ports.text_generator import Deltas, TextGenerator
 from maas.domain.errors import InferenceFailed
 from maas.domain.identifiers import new_id
 from maas.domain.inference.conversation import FinishReason, TextDelta, TextRequest, TokenLogprob, TokenUsage
-from maas.domain.usage import UsageKind
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,13 +25,16 @@ class WrittenText:
 class TextAnswer:
     """A call that was checked, and is answered as its deltas are read. `cancel` ends it from another thread."""
 
-    def __init__(self, *, route: Route, request: TextRequest, router: Router, generator: TextGenerator, meter: Meter) -> None:
+    def __init__(
+        self, *, route: Route, request: TextRequest, router: Router, generator: TextGenerator, meter: Meter, part: int = 0
+    ) -> None:
         self.id = new_id()
         self.deployment = route.deployment
         self.request = request
         self._failover = Failover(router, route)
         self._generator = generator
         self._meter = meter
+        self._part = part
         self._cancellation = Cancellation()
 
     def cancel(self) -> None:
@@ -48,7 +49,7 @@ class TextAnswer:
             self._meter.fail(error)
             raise
         finally:
-            self._meter.end(replica_id=self._failover.replica_id)
+            self._meter.end(self._part, replica_id=self._failover.replica_id)
 
     def whole(self) -> WrittenText:
         """Read to the end."""
@@ -67,10 +68,10 @@ class TextAnswer:
     def _metered(self) -> Deltas:
         for delta in self._attempted():
             if delta is not None:
-                self._meter.count(delta.usage)
+                self._meter.count(delta.usage, self._part)
                 if delta.finish_reason is not None:
                     # What was answered is counted before anybody can have read it.
-                    self._meter.end(replica_id=self._failover.replica_id)
+                    self._meter.end(self._part, replica_id=self._failover.replica_id)
             yield delta
 
     def _attempted(self) -> Deltas:
@@ -87,22 +88,3 @@ class TextAnswer:
                         yield delta
                 finally:
                     deltas.close()
-
-
-@dataclass(frozen=True, kw_only=True)
-class TextAsking:
-    """What use cases ask for text with."""
-
-    router: Router
-    generator: TextGenerator
-    metering: Metering
-
-    def ask(self, actor: Actor, route: Route, request: TextRequest, kind: UsageKind) -> TextAnswer:
-        """Return an answer that is about to be written; nothing has been asked of an engine yet."""
-        return TextAnswer(
-            route=self.router.ready(route),
-            request=request,
-            router=self.router,
-            generator=self.generator,
-            meter=self.metering.begin(actor, route.deployment, kind),
-        )

@@ -52,11 +52,11 @@ class GenerationParameters:
         for name, (least, most) in RANGES.items():
             value = getattr(self, name)
             if value is not None and not least <= value <= most:
-                yield _outside(f"{prefix}.{name}", least, most)
+                yield _outside(_path(prefix, name), least, most)
         if len(self.stop) > MOST_STOPS:
-            yield _problem(f"{prefix}.stop", "at most {limit} stop strings", limit=MOST_STOPS)
+            yield _problem(_path(prefix, "stop"), "at most {limit} stop strings", limit=MOST_STOPS)
         if any(not 1 <= len(text) <= LONGEST_STOP for text in self.stop):
-            yield _problem(f"{prefix}.stop", "a stop string has 1 to {limit} characters", limit=LONGEST_STOP)
+            yield _problem(_path(prefix, "stop"), "a stop string has 1 to {limit} characters", limit=LONGEST_STOP)
 
     def check_context(self, context_length: int | None, *, field: str = "parameters.max_tokens") -> None:
         """Raise OutOfRange where more tokens are asked for than the model has room for at all."""
@@ -87,6 +87,10 @@ def checked_defaults(values: Mapping[str, Any], *, prefix: str = "config.inferen
 
 def _stops(value: object) -> tuple[str, ...]:
     return (value,) if isinstance(value, str) else tuple(value)  # type: ignore[arg-type] # the schema takes nothing else
+
+
+def _path(prefix: str, name: str) -> str:
+    return f"{prefix}.{name}" if prefix else name
 
 
 def _outside(field: str, least: float, most: float) -> Problem:
