@@ -14,6 +14,7 @@ from maas.adapters.dataset_reader.parquet import parquet_records
 from maas.adapters.embedder.tgi import TgiEmbedder
 from maas.adapters.engine_http.connections import EngineConnections
 from maas.adapters.file_store.folder import FolderFileStore
+from maas.adapters.hardware_probe.local import LocalHardwareProbe
 from maas.adapters.mailer.folder import FolderMailer
 from maas.adapters.mailer.smtp import SmtpMailer
 from maas.adapters.model_inspector.files import FileModelInspector
@@ -24,6 +25,7 @@ from maas.adapters.persistence.engine import open_engine
 from maas.adapters.persistence.migrate import current_revision, migrate, newest_revision, roll_back
 from maas.adapters.persistence.unit_of_work import SqlUnitsOfWork
 from maas.adapters.rate_limiter.shared import SharedRateLimiter
+from maas.adapters.replica_runtime.local import EngineOptions, LocalReplicaRuntime
 from maas.adapters.secret_box.aes import AesSecretBox, key_from_file
 from maas.adapters.text_generator.tgi import TgiTextGenerator
 from maas.adapters.token_signer.jwt import JwtTokenSigner
@@ -35,6 +37,7 @@ from maas.application.catalog.models import Models
 from maas.application.catalog.sources import ImportSources
 from maas.application.catalog.version_uploads import VersionUploads
 from maas.application.catalog.versions import ModelVersions
+from maas.application.datasets.datasets import Datasets
 from maas.application.file_sweep import FileSweep
 from maas.application.finetuning.checkpoint_files import CheckpointFiles
 from maas.application.finetuning.jobs import FinetuningJobs
@@ -49,8 +52,11 @@ from maas.application.inference.chat import Chat, Completion
 from maas.application.inference.embedding import Embedding
 from maas.application.inference.metering import Metering
 from maas.application.inference.routing import Router
+from maas.application.inference.served_models import ServedModels
 from maas.application.ports.clock import Clock
 from maas.application.ports.mailer import Mailer
+from maas.application.serving.controller import DeploymentController
+from maas.application.serving.deployments import Deployments
 from maas.application.stored_trees import RemoveTree
 from maas.application.usage import ApiCalls, LimitNumbers, Limits, UsageFlush
 from maas.application.work import Reaction, WorkHandler
@@ -91,6 +97,15 @@ def _mailer(settings: Settings, clock: Clock) -> Mailer:
     if settings.smtp_url is None:
         return FolderMailer(_in_data(settings, "mails"), sender=settings.smtp_from, clock=clock)
     return SmtpMailer(url=settings.smtp_url, sender=settings.smtp_from, clock=clock)
+
+
+def _engine_options(settings: Settings) -> EngineOptions:
+    return EngineOptions(
+        dtype={"fp32": "float32", "bf16": "bfloat16"}.get(settings.engine_dtype, settings.engine_dtype),
+        threads=settings.engine_threads,
+        max_slots=settings.engine_slots,
+        max_queue=settings.engine_queue,
+    )
 
 
 def _handlers(*handlers: WorkHandler) -> Sequence[WorkHandler]:
@@ -229,6 +244,15 @@ class Container(containers.DeclarativeContainer):
         clock=clock,
         largest_bytes=settings.provided.max_model_bytes,
     )
+    datasets = Singleton(
+        Datasets,
+        unit_of_work=unit_of_work,
+        file_store=file_store,
+        reader=dataset_reader,
+        limits=limits,
+        clock=clock,
+        largest_bytes=settings.provided.max_dataset_bytes,
+    )
     remove_model_files = Singleton(RemoveTree, file_store=file_store, named="files_root")
     remove_dataset_files = Singleton(RemoveTree, file_store=file_store, named="files_key")
     file_sweep = Singleton(FileSweep, unit_of_work=unit_of_work, file_store=file_store, clock=clock)
@@ -259,6 +283,14 @@ class Container(containers.DeclarativeContainer):
     )
 
     # Serving.
+    hardware_probe: providers.Provider[Any] = Singleton(LocalHardwareProbe)
+    replica_runtime: providers.Provider[Any] = Singleton(
+        LocalReplicaRuntime, file_store, providers.Callable(_engine_options, settings)
+    )
+    deployments = Singleton(Deployments, unit_of_work=unit_of_work, clock=clock, hardware=hardware_probe, limits=limits)
+    deployment_controller = Singleton(
+        DeploymentController, unit_of_work=unit_of_work, runtime=replica_runtime, hardware=hardware_probe
+    )
 
     # Inference.
     engine_connections = Singleton(EngineConnections)
@@ -270,6 +302,7 @@ class Container(containers.DeclarativeContainer):
     chat = Singleton(Chat, asking=text_asking)
     completion = Singleton(Completion, asking=text_asking)
     embedding = Singleton(Embedding, router=router, embedder=embedder, metering=metering)
+    served_models = Singleton(ServedModels, unit_of_work=unit_of_work, router=router)
 
     # What workers do: handlers of leased work, and reactions to events by name.
     work_handlers = providers.Callable(_handlers, import_model, train_model)

@@ -61,13 +61,13 @@ def sha256_of(pieces: Sequence[Piece]) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Download:
-    """A file to be sent under `file_name`. `count` is called once its last byte was sent."""
+    """A file to be sent under `file_name`. `count`, where there is one, is called once its last byte was sent."""
 
     file_name: str
     media_type: str
     sha256: str
     pieces: Sequence[Piece]
-    count: Callable[[], None]
+    count: Callable[[], None] | None = None
 
     @property
     def size(self) -> int:

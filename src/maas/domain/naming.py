@@ -41,3 +41,8 @@ def checked_tags(tags: list[str], *, field: str = "tags") -> list[str]:
         if not 1 <= len(tag) <= LONGEST_TAG or _CONTROL.search(tag):
             raise OutOfRange("a tag has 1 to {limit} characters", field=f"{field}.{index}", limit=LONGEST_TAG)
     return list(dict.fromkeys(tags))
+
+
+def plain_file_name(name: str) -> str:
+    """Return the end of a file's name as it can be kept and told: 200 characters, control characters replaced."""
+    return _CONTROL.sub("_", name)[-LONGEST_NAME:]

@@ -48,7 +48,7 @@ def sentences() -> Iterator[tuple[str, str]]:
 
 def templates_of(call: ast.Call, names: set[str]) -> Iterator[str]:
     called = name_of(call.func)
-    if called in names | {"ValidationError", "super"} and call.args and called != "super":
+    if called in names | {"ValidationError", "BadRow", "_refuse"} and call.args:
         yield from literal(call.args[0])
     for keyword in call.keywords:
         if (called == "Problem" and keyword.arg == "template") or (called == "response" and keyword.arg == "message"):

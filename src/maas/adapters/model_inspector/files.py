@@ -190,4 +190,5 @@ def _has_chat_template(folder: Path) -> bool:
 
 
 def _short(text: str | None) -> str | None:
-    return None if text is None else text[:_LONGEST_TEXT]
+    """Return the beginning of a text, as every database can hold it."""
+    return None if text is None else text[:_LONGEST_TEXT].replace("\0", "\ufffd")

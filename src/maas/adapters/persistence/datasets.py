@@ -10,7 +10,7 @@ from maas.adapters.persistence.aggregates import AggregateMapping, AggregateStor
 from maas.adapters.persistence.tables.datasets import datasets
 from maas.adapters.persistence.visibility import seen_by
 from maas.application.actor import Actor
-from maas.application.ports.repositories.datasets import DatasetFilter, Datasets
+from maas.application.ports.repositories.datasets import DATASET_SORTS, DatasetFilter, Datasets
 from maas.domain.datasets.dataset import Dataset, DatasetFormat, DatasetStatus
 from maas.domain.datasets.rows import DatasetType
 from maas.domain.paging import Page, PageRequest
@@ -46,7 +46,8 @@ class SqlDatasets(Datasets):
 
     def page(self, request: PageRequest, *, visible_to: Actor, only: DatasetFilter) -> Page[Dataset]:
         wanted = [datasets.c[name] == value.value for name, value in vars(only).items() if value is not None]
-        return self.store.page(request, seen_by(datasets, visible_to), *wanted, search_in=("name", "description"))
+        conditions = [seen_by(datasets, visible_to), *wanted]
+        return self.store.page(request, *conditions, search_in=("name", "description"), sort_by=DATASET_SORTS)
 
     def remove(self, dataset: Dataset) -> None:
         self.store.remove(dataset)

@@ -2,7 +2,7 @@
 
 import base64
 import re
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from urllib.parse import quote
 
@@ -121,12 +121,12 @@ class _Body:
     def _read(download: Download, part: ByteRange) -> Generator[bytes, None, None]:
         yield from download.chunks(part.start, part.stop)
         # The server asks for more only once it has sent what it was given.
-        if part.stop == download.size:
-            _count(download)
+        if part.stop == download.size and download.count is not None:
+            _count(download.count)
 
 
-def _count(download: Download) -> None:
+def _count(count: Callable[[], None]) -> None:
     try:
-        download.count()
+        count()
     except Exception:
         log.exception("a download could not be counted")

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from maas.adapters.persistence.memory.collections import MemoryStore, MemoryTable
 from maas.application.actor import Actor
-from maas.application.ports.repositories.datasets import DatasetFilter, Datasets
+from maas.application.ports.repositories.datasets import DATASET_SORTS, DatasetFilter, Datasets
 from maas.application.visibility import may_see
 from maas.domain.datasets.dataset import Dataset
 from maas.domain.paging import Page, PageRequest
@@ -41,6 +41,7 @@ class MemoryDatasets(Datasets):
                 may_see(visible_to, dataset) and all(getattr(dataset, name) == value for name, value in wanted.items())
             ),
             search_in=("name", "description"),
+            sort_by=DATASET_SORTS,
         )
 
     def remove(self, dataset: Dataset) -> None:

@@ -11,6 +11,8 @@ from maas.domain.datasets.rows import DatasetType
 from maas.domain.paging import Page, PageRequest
 from maas.domain.visibility import Visibility
 
+DATASET_SORTS = ("created_at", "updated_at", "name", "rows", "file_size")
+
 
 @dataclass(frozen=True, kw_only=True)
 class DatasetFilter:

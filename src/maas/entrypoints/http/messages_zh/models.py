@@ -57,4 +57,10 @@ MODELS: Mapping[str, str] = {
     "{name} is not a tokenizer": "{name} 不是分词器",
     "{name} is not valid JSON": "{name} 不是有效的 JSON",
     "{name} is too large": "{name} 过大",
+    "{name} has a header that is too large": "{name} 的头部过大",
+    "{name} is cut off: it is shorter than its header says": "{name} 不完整：短于其头部的声明",
+    "{name} is damaged or no safetensors file": "{name} 已损坏，或不是 safetensors 文件",
+    "{name} is damaged: it is longer than its header says": "{name} 已损坏：长于其头部的声明",
+    "{name} is damaged: its header cannot be read": "{name} 已损坏：无法读取其头部",
+    "{name} is damaged: its tensors do not fit their places": "{name} 已损坏：张量与其位置不符",
 }
