@@ -1,18 +1,21 @@
 """People, their sessions and their API keys."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 from uuid import UUID
 
-from maas.domain.errors import ApiKeyInvalid, OutOfRange, Problem, Unauthenticated, WrongForm
+from maas.domain.errors import ApiKeyInvalid, Invalid, OutOfRange, Problem, Unauthenticated, WrongForm
 from maas.domain.events import Event
+from maas.domain.naming import checked_name
 
 ACCESS_TOKEN_LIFETIME = timedelta(hours=1)
 REFRESH_TOKEN_LIFETIME = timedelta(days=30)
 SHORTEST_PASSWORD, LONGEST_PASSWORD = 8, 128
 LONGEST_NAME = 200
+PROFILE = ("first_name", "last_name", "organization")
 
 _USERNAME = re.compile(r"[A-Za-z0-9_.\-]{3,64}")
 _EMAIL = re.compile(
@@ -104,6 +107,39 @@ def checked_password(password: str, *, field: str = "password") -> str:
     return password
 
 
+def check_account(*, username: str, email: str, password: str, profile: Mapping[str, str | None]) -> None:
+    """Raise Invalid, with a problem for each value that an account cannot have."""
+    problems: list[Problem] = []
+    for check, value in ((checked_username, username), (checked_email, email), (checked_password, password)):
+        try:
+            check(value)
+        except Invalid as error:
+            problems.extend(error.problems)
+    problems.extend(_profile_problems(profile))
+    if problems:
+        raise Invalid("the input is not valid", problems=problems)
+
+
+def check_profile(profile: Mapping[str, str | None]) -> None:
+    """Raise Invalid, with a problem for each text that is too long."""
+    problems = _profile_problems(profile)
+    if problems:
+        raise Invalid("the input is not valid", problems=problems)
+
+
+def _profile_problems(profile: Mapping[str, str | None]) -> list[Problem]:
+    return [
+        Problem(
+            field=name,
+            template="this text has at most {limit} characters",
+            code=OutOfRange.code,
+            values={"limit": LONGEST_NAME},
+        )
+        for name in PROFILE
+        if len(profile.get(name) or "") > LONGEST_NAME
+    ]
+
+
 @dataclass(eq=False, kw_only=True)
 class User:
     """A person with an account. `email_key` is the address as it is compared, in lower case."""
@@ -128,14 +164,19 @@ class User:
     def username_key(self) -> str:
         return self.username.casefold()
 
+    @property
+    def email_verified(self) -> bool:
+        return self.email_verified_at is not None
+
     def verify_email(self, *, at: datetime) -> None:
         if self.email_verified_at is None:
             self.email_verified_at = at
             self.updated_at = at
 
-    def change_profile(self, changes: dict[str, str | None], *, at: datetime) -> None:
+    def change_profile(self, changes: Mapping[str, str | None], *, at: datetime) -> None:
         """Set the given ones of first_name, last_name and organization; None clears."""
-        for name in ("first_name", "last_name", "organization"):
+        check_profile(changes)
+        for name in PROFILE:
             if name in changes:
                 setattr(self, name, changes[name])
         self.updated_at = at
@@ -193,8 +234,7 @@ class ApiKey:
     created_at: datetime
 
     def __post_init__(self) -> None:
-        if not 1 <= len(self.name) <= LONGEST_NAME:
-            raise OutOfRange("a name has 1 to 200 characters", field="name")
+        checked_name(self.name)
 
     def check_live(self, *, at: datetime) -> None:
         """Raise ApiKeyInvalid once the key has expired."""

@@ -76,6 +76,11 @@ class SqlSessions(Sessions):
             .order_by(columns.id.desc())
         )
 
+    def page(self, request: PageRequest, *, of_user: UUID, at: datetime) -> Page[Session]:
+        columns = tables.sessions.c
+        live = (columns.user_id == of_user, columns.revoked_at.is_(None), columns.expires_at > at)
+        return self.store.page(request, *live, search_in=("user_agent",), sort_by=("created_at", "refreshed_at"))
+
 
 class SqlApiKeys(ApiKeys):
     """API keys in SQL."""

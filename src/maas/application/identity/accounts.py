@@ -1,5 +1,6 @@
 """Accounts: registering, proving the address, the profile, the password."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -11,25 +12,24 @@ from maas.application.ports.mailer import Mail, Mailer
 from maas.application.ports.password_hasher import PasswordHasher
 from maas.application.ports.rate_limiter import RateLimiter
 from maas.application.ports.unit_of_work import UnitOfWork, UnitOfWorkFactory
-from maas.domain.errors import AlreadyExists, CredentialsWrong, Forbidden, OutOfRange, Unauthenticated
+from maas.domain.errors import AlreadyExists, CredentialsWrong, Forbidden, RateLimited, Unauthenticated
 from maas.domain.identifiers import new_id
 from maas.domain.identity import (
-    LONGEST_NAME,
     MailPurpose,
     MailToken,
     Role,
     User,
     UserRegistered,
+    check_account,
     checked_email,
     checked_password,
-    checked_username,
 )
 
 VERIFICATION_LIFETIME = timedelta(days=7)
 RESET_LIFETIME = timedelta(hours=1)
+GUESSES_AN_HOUR = 10
 MAILS_AN_HOUR = 10
 """To one address, of one kind; past them nothing is sent, and nobody is told."""
-_NAMES = ("first_name", "last_name", "organization")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,7 +64,9 @@ class Accounts:
         self.registration_open = registration_open
         self.public_url = public_url.rstrip("/")
 
-    def register(self, *, username: str, email: str, password: str, profile: dict[str, str | None] | None = None) -> Registration:
+    def register(
+        self, *, username: str, email: str, password: str, profile: Mapping[str, str | None] | None = None
+    ) -> Registration:
         """Make an account, and mail a token that proves its address.
 
         Raises AlreadyExists where the name or the address is taken, Forbidden where registration is closed.
@@ -127,39 +129,36 @@ class Accounts:
             user = self._use_token(work, token, MailPurpose.RESET_PASSWORD)
             user.change_password(password_hash, at=self.clock.now())
             user.verify_email(at=self.clock.now())
-        self.sign_in.revoke_all(user.id)
+            revoked = self.sign_in.revoke_all(work, user.id)
+        self.sign_in.forget(revoked)
 
     def change_password(self, actor: Actor, *, old_password: str, new_password: str) -> None:
         """Set a new password, and end all other sessions; raise CredentialsWrong where the old one is wrong."""
         actor.require_person()
         checked_password(new_password, field="new_password")
         user = self.profile(actor)
-        if not self.passwords.verify(old_password, user.password_hash):
-            raise CredentialsWrong("the old password is wrong")
+        self._check_old_password(user, old_password)
         password_hash = self.passwords.hash(new_password)
         with self.unit_of_work() as work:
             work.users.get(user.id, for_update=True).change_password(password_hash, at=self.clock.now())
-        self.sign_in.revoke_all(user.id, but=actor.credential_id)
+            revoked = self.sign_in.revoke_all(work, user.id, but=actor.credential_id)
+        self.sign_in.forget(revoked)
 
     def profile(self, actor: Actor) -> User:
         actor.require_person()
         with self.unit_of_work(read_only=True) as work:
             return work.users.get(actor.user_id)
 
-    def change_profile(self, actor: Actor, changes: dict[str, str | None]) -> User:
+    def change_profile(self, actor: Actor, changes: Mapping[str, str | None]) -> User:
         """Set the given ones of first_name, last_name and organization; None clears."""
         actor.require_person()
-        _check_names(changes)
         with self.unit_of_work() as work:
             user = work.users.get(actor.user_id, for_update=True)
             user.change_profile(changes, at=self.clock.now())
             return user
 
-    def _new_user(self, *, username: str, email: str, password: str, profile: dict[str, str | None]) -> User:
-        checked_username(username)
-        checked_email(email)
-        checked_password(password)
-        _check_names(profile)
+    def _new_user(self, *, username: str, email: str, password: str, profile: Mapping[str, str | None]) -> User:
+        check_account(username=username, email=email, password=password, profile=profile)
         now = self.clock.now()
         return User(
             id=new_id(),
@@ -180,6 +179,17 @@ class Accounts:
             raise AlreadyExists("this user name is taken", field="username")
         work.users.add(user)
         work.publish(UserRegistered(owner_id=user.id))
+
+    def _check_old_password(self, user: User, password: str) -> None:
+        """Raise CredentialsWrong, or RateLimited after ten wrong ones: a token that was stolen must not become a password."""
+        throttle = f"old-password:{user.id.hex}"
+        decision = self.limiter.hit(throttle, limit=GUESSES_AN_HOUR, window_seconds=3600)
+        if not decision.allowed:
+            seconds = int(decision.reset_at - self.clock.now().timestamp()) + 1
+            raise RateLimited(retry_after_seconds=min(3600, max(1, seconds)), limit=GUESSES_AN_HOUR)
+        if not self.passwords.verify(password, user.password_hash):
+            raise CredentialsWrong("the old password is wrong")
+        self.limiter.reset(throttle)
 
     def _may_mail(self, user: User, purpose: MailPurpose) -> bool:
         return self.limiter.hit(f"mail:{purpose}:{user.id.hex}", limit=MAILS_AN_HOUR, window_seconds=3600).allowed
@@ -211,10 +221,3 @@ class Accounts:
 def _mail_text(token: str, where: str) -> str:
     # On a line of its own, no encoding of mails cuts the token in two.
     return f"Your token / 您的令牌:\n\n{token}\n\n{where}\n"
-
-
-def _check_names(values: dict[str, str | None]) -> None:
-    for name in _NAMES:
-        value = values.get(name)
-        if value is not None and len(value) > LONGEST_NAME:
-            raise OutOfRange("this text has at most {limit} characters", field=name, limit=LONGEST_NAME)

@@ -1,6 +1,6 @@
 """A person's API keys."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
 
@@ -53,8 +53,16 @@ class PersonalApiKeys:
             work.api_keys.add(key)
         return ApiKeyCreated(key=key, secret=secret)
 
+    def get(self, actor: Actor, key_id: UUID) -> ApiKey:
+        actor.require_person()
+        with self.unit_of_work(read_only=True) as work:
+            return work.api_keys.get(key_id, of_user=actor.user_id)
+
     def page(self, actor: Actor, request: PageRequest) -> Page[ApiKey]:
         actor.require_person()
+        if request.sort == "updated_at":
+            # Keys do not change.
+            request = replace(request, sort="created_at")
         with self.unit_of_work(read_only=True) as work:
             return work.api_keys.page(request, of_user=actor.user_id)
 

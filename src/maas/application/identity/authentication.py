@@ -31,6 +31,7 @@ class Authentication:
         self.tokens = tokens
         self.clock = clock
         self._remembered: OrderedDict[str, tuple[datetime, Actor]] = OrderedDict()
+        self._forgotten = 0
         self._lock = threading.Lock()
 
     def authenticate(self, credential: str) -> Actor:
@@ -44,19 +45,28 @@ class Authentication:
         remembered = self._remembered.get(credential)
         if remembered is not None and now < remembered[0]:
             return remembered[1]
-        is_key = credential.startswith(API_KEY_PREFIX)
+        forgotten, is_key = self._forgotten, self.is_key(credential)
         actor, good_until = self._key_actor(credential, now) if is_key else self._token_actor(credential, now)
-        self._remember(credential, actor, min(good_until, now + REVOCATION_REACHES_WITHIN))
+        self._remember(credential, actor, until=min(good_until, now + REVOCATION_REACHES_WITHIN), forgotten=forgotten)
         return actor
+
+    @staticmethod
+    def is_key(credential: str) -> bool:
+        """Tell whether a credential would be an API key rather than a token."""
+        return credential.startswith(API_KEY_PREFIX)
 
     def forget(self, credential_id: UUID) -> None:
         """Stop believing what is remembered of a session or key that was revoked here."""
         with self._lock:
+            self._forgotten += 1
             for credential in [c for c, (_, actor) in self._remembered.items() if actor.credential_id == credential_id]:
                 del self._remembered[credential]
 
-    def _remember(self, credential: str, actor: Actor, until: datetime) -> None:
+    def _remember(self, credential: str, actor: Actor, *, until: datetime, forgotten: int) -> None:
         with self._lock:
+            # What was read before something was revoked may be that very thing.
+            if forgotten != self._forgotten:
+                return
             self._remembered[credential] = (until, actor)
             self._remembered.move_to_end(credential)
             while len(self._remembered) > _REMEMBERED:

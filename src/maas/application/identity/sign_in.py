@@ -1,7 +1,7 @@
 """Signing in and out, and refreshing."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
 
@@ -19,12 +19,12 @@ from maas.domain.identity import (
     ACCESS_TOKEN_LIFETIME,
     LONGEST_PASSWORD,
     REFRESH_TOKEN_LIFETIME,
-    CredentialRevoked,
     Session,
     Tokens,
     User,
     checked_email,
 )
+from maas.domain.paging import Page, PageRequest
 
 FAILURES_IN_A_ROW = 10
 FAILURES_FORGOTTEN_AFTER_SECONDS = 15 * 60
@@ -95,6 +95,9 @@ class SignIn:
         tokens = self._tokens(session, user, now)
         session.refresh_hash = hashed(tokens.refresh_token)
         with self.unit_of_work() as work:
+            if work.users.get(user.id, for_update=True).password_hash != user.password_hash:
+                # The password was changed since it was compared, and all sessions were ended with it.
+                raise CredentialsWrong("e-mail or password is wrong")
             work.sessions.add(session)
         return SignedIn(tokens=tokens, user=user)
 
@@ -130,11 +133,13 @@ class SignIn:
         if actor.credential_id is not None:
             self.revoke(actor, actor.credential_id)
 
-    def sessions(self, actor: Actor) -> Sequence[Session]:
-        """Return the actor's live sessions, newest first."""
+    def sessions(self, actor: Actor, request: PageRequest) -> Page[Session]:
+        """Return a page of the actor's live sessions."""
         actor.require_person()
+        if request.sort == "updated_at":
+            request = replace(request, sort="refreshed_at")
         with self.unit_of_work(read_only=True) as work:
-            return work.sessions.live_of(actor.user_id, at=self.clock.now())
+            return work.sessions.page(request, of_user=actor.user_id, at=self.clock.now())
 
     def revoke(self, actor: Actor, session_id: UUID) -> None:
         """End one of the actor's sessions."""
@@ -144,15 +149,17 @@ class SignIn:
             work.publish(session.revoke(at=self.clock.now()))
         self.authentication.forget(session_id)
 
-    def revoke_all(self, user_id: UUID, *, but: UUID | None = None) -> None:
-        """End all sessions of a person, except one."""
+    def revoke_all(self, work: UnitOfWork, user_id: UUID, *, but: UUID | None = None) -> Sequence[UUID]:
+        """End all sessions of a person, except one, within `work`; `forget` what is returned once it is committed."""
         now = self.clock.now()
-        revoked: list[CredentialRevoked] = []
-        with self.unit_of_work() as work:
-            revoked = [s.revoke(at=now) for s in work.sessions.live_of(user_id, at=now) if s.id != but]
-            work.publish(*revoked)
-        for event in revoked:
-            self.authentication.forget(event.credential_id)
+        revoked = [session.revoke(at=now) for session in work.sessions.live_of(user_id, at=now) if session.id != but]
+        work.publish(*revoked)
+        return [event.credential_id for event in revoked]
+
+    def forget(self, session_ids: Sequence[UUID]) -> None:
+        """Make sessions that were revoked dead at once in this process."""
+        for session_id in session_ids:
+            self.authentication.forget(session_id)
 
     def _check_throttle(self, key: str) -> None:
         decision = self.limiter.peek(key, limit=FAILURES_IN_A_ROW, window_seconds=FAILURES_FORGOTTEN_AFTER_SECONDS)

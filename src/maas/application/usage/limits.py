@@ -102,9 +102,8 @@ class Limits:
         decision = self.limiter.hit(_calls_key(actor), limit=limit, window_seconds=HOUR_SECONDS)
         if numbers is None:
             return None
+        self._check(decision, limit)
         seconds = decision.reset_at - self.clock.now().timestamp()
-        if not decision.allowed:
-            raise RateLimited(retry_after_seconds=_retry_after(seconds), limit=limit)
         return CallAllowance(limit=limit, remaining=decision.remaining, reset_seconds=seconds)
 
     def count_address(self, address: str) -> None:
@@ -139,6 +138,11 @@ class Limits:
         with self._slot(f"deployments:{actor.user_id.hex}", numbers.deployments_per_hour):
             yield
 
+    def check_registrations(self, address: str) -> None:
+        """Raise RateLimited where a network address has no registration left; nothing is counted."""
+        key, limit = f"registrations:{network_of(address)}", self.numbers.registrations_per_hour
+        self._check(self.limiter.peek(key, limit=limit, window_seconds=HOUR_SECONDS), limit)
+
     @contextmanager
     def registration_slot(self, address: str) -> Iterator[None]:
         """Count one registration from a network address, unless the block raises; or raise RateLimited."""
@@ -171,10 +175,12 @@ class Limits:
 
     def _hit(self, key: str, limit: int) -> Decision:
         decision = self.limiter.hit(key, limit=limit, window_seconds=HOUR_SECONDS)
-        if not decision.allowed:
-            seconds = decision.reset_at - self.clock.now().timestamp()
-            raise RateLimited(retry_after_seconds=_retry_after(seconds), limit=limit)
+        self._check(decision, limit)
         return decision
+
+    def _check(self, decision: Decision, limit: int) -> None:
+        if not decision.allowed:
+            raise RateLimited(retry_after_seconds=_retry_after(decision.reset_at - self.clock.now().timestamp()), limit=limit)
 
 
 def network_of(address: str) -> str:

@@ -67,6 +67,14 @@ class MemorySessions(Sessions):
         live = self.store.all(lambda session: session.user_id == user_id and session.is_live(at=at))
         return sorted(live, key=lambda session: session.id, reverse=True)
 
+    def page(self, request: PageRequest, *, of_user: UUID, at: datetime) -> Page[Session]:
+        return self.store.page(
+            request,
+            lambda session: session.user_id == of_user and session.is_live(at=at),
+            search_in=("user_agent",),
+            sort_by=("created_at", "refreshed_at"),
+        )
+
 
 class MemoryApiKeys(ApiKeys):
     """API keys in a dictionary."""

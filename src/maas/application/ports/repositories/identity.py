@@ -46,6 +46,10 @@ class Sessions(ABC):
     def live_of(self, user_id: UUID, *, at: datetime) -> Sequence[Session]:
         """Return the sessions of a person that are neither revoked nor expired, newest first."""
 
+    @abstractmethod
+    def page(self, request: PageRequest, *, of_user: UUID, at: datetime) -> Page[Session]:
+        """Return a page of those."""
+
 
 class ApiKeys(ABC):
     """All API keys."""
