@@ -9,8 +9,11 @@ from maas.application.inference.metering import Meter, Metering
 from maas.application.inference.routing import Route, Router
 from maas.application.inference.several import SeveralAnswers
 from maas.application.ports.text_generator import TextGenerator
+from maas.domain.errors import OutOfRange
 from maas.domain.inference.conversation import TextRequest
 from maas.domain.usage import UsageKind
+
+MOST_ANSWERS = 16
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +33,8 @@ class TextAsking:
         self, actor: Actor, route: Route, requests: Sequence[TextRequest], kind: UsageKind, *, repeats: Collection[int] = ()
     ) -> SeveralAnswers:
         """Return answers that are about to be written at once, and count as one call; the prompts of `repeats` cost nothing."""
+        if len(requests) > MOST_ANSWERS:
+            raise OutOfRange("at most {most} answers to one call", field="n", most=MOST_ANSWERS)
         route = self.router.ready(route)
         meter = self.metering.begin(actor, route.deployment, kind, parts=len(requests), repeats=repeats)
         return SeveralAnswers(

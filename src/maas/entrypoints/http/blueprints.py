@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from types import ModuleType
 
-from maas.entrypoints.http import deployments, datasets, finetuning, identity, inference, models
+from maas.entrypoints.http import datasets, deployments, finetuning, identity, inference, models, openai_api
 
-MODULES: Sequence[ModuleType] = (deployments, datasets, finetuning, identity, inference, models)
+MODULES: Sequence[ModuleType] = (datasets, deployments, finetuning, identity, inference, models, openai_api)
 """A capability's module joins here once it has routes; the container is wired to each."""

@@ -19,4 +19,10 @@ INFERENCE: Mapping[str, str] = {
     "this model writes no text: it is for {task}": "该模型不支持文本生成：其用途为 {task}",
     "no engine of the deployment can be reached; try again in a moment": "暂时无法连接该部署的推理引擎，请稍后重试",
     "a text, or a list of texts": "应为一个文本或文本列表",
+    "there is no such model, or it is not visible to you": "模型不存在，或您无权查看",
+    "at most {most} answers to one call": "一次调用最多给出 {most} 个回答",
+    "this model reads text, not tokens": "该模型只接受文本，不接受词元",
+    "this model makes vectors of {dimension} numbers": "该模型的向量维度为 {dimension}",
+    "a text, or a list of parts of type text": "应为一个文本，或由 text 类型的部分组成的列表",
+    "a text, a list of texts, or tokens": "应为一个文本、文本列表或词元",
 }
