@@ -31,9 +31,11 @@ def check_weights(folder: Path) -> int:
 
 def reason_of(what: str, error: BaseException) -> str:
     """Say what failed and why in one line, without the folders of this machine."""
-    lines = str(error).strip().splitlines()
-    first = lines[0] if lines else type(error).__name__
-    return f"{what}: {re.sub(r'[^ ]*/[^ ]*', '…', first)}"[:400]
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    says = lines[0] if lines else type(error).__name__
+    if says.endswith(":") and len(lines) > 1:
+        says = f"{says} {lines[1]}"
+    return f"{what}: {re.sub(r'[^ ]*/[^ ]*', '…', says)}"[:400]
 
 
 def _check_index(index: Path, present: set[str]) -> None:

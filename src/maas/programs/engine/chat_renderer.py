@@ -7,10 +7,13 @@ renders templates in. Imports neither transformers nor torch, so that a new one 
 
 import json
 import math
+import os
 import resource
 import sys
+import threading
 import time
 from datetime import datetime
+from queue import SimpleQueue
 from typing import Any, NoReturn
 
 from jinja2 import TemplateError, nodes
@@ -23,7 +26,7 @@ from maas.programs.child import limit_resources
 _MEMORY_BYTES = 512 * 2**20
 _LONGEST_TEXT = 16 * 2**20
 _SECONDS = 10
-"""The parent kills this process long before; where the parent is killed itself, the system does it."""
+"""The engine ends this process long before. Where the engine itself is gone and a template keeps the interpreter, the system does."""
 
 
 class _GenerationBlock(Extension):
@@ -50,7 +53,10 @@ def main() -> None:
     """Answer `{"text"}` or `{"error"}` to each request on stdin."""
     limit_resources(memory_bytes=_MEMORY_BYTES)
     template = environment().from_string(json.loads(sys.stdin.readline()))
-    for line in sys.stdin:
+    conversations: SimpleQueue[str] = SimpleQueue()
+    threading.Thread(target=_read, args=(conversations,), daemon=True).start()
+    while True:
+        line = conversations.get()
         _allow_processor_seconds(_SECONDS)
         try:
             text = template.render(json.loads(line))
@@ -68,6 +74,13 @@ def main() -> None:
             answer = {"error": str(error) or type(error).__name__}
         sys.stdout.write(json.dumps(answer) + "\n")
         sys.stdout.flush()
+
+
+def _read(conversations: "SimpleQueue[str]") -> None:
+    """Take conversations while the engine lives; end with it even in the midst of a template."""
+    for line in sys.stdin:
+        conversations.put(line)
+    os._exit(0)
 
 
 def _allow_processor_seconds(seconds: int) -> None:

@@ -62,6 +62,11 @@ class ChatTemplate:
         _write(helper, json.dumps(self._template).encode() + b"\n", time.monotonic() + self._seconds)
         return helper
 
+    def close(self) -> None:
+        """End the helper; the next conversation starts another."""
+        with self._lock:
+            self._stop()
+
     def _stop(self) -> None:
         if self._helper is not None:
             self._helper.kill()

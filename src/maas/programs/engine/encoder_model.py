@@ -3,18 +3,15 @@
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import AutoModel, AutoModelForSequenceClassification, AutoTokenizer
+from transformers import AutoModel, AutoModelForSequenceClassification
 
 from maas.programs.engine.encoder_files import EncoderFiles, read_encoder_files
-from maas.programs.engine.failures import EngineUnusable
-from maas.programs.engine.loading import count_parameters, load_config, load_weights
+from maas.programs.engine.loading import count_parameters, load_config, load_tokenizer, load_weights
 from maas.programs.engine.spec import EngineSpec
-from maas.programs.model_loading import LOCAL_ONLY, reason_of
 
 _LONGEST_WHERE_NONE_IS_NAMED = 512
 _POSITIONS_BEGIN_AFTER_PADDING = ("roberta", "xlm-roberta", "camembert", "mpnet", "xlm-roberta-xl", "roberta-prelayernorm")
@@ -42,15 +39,9 @@ class EncoderModel:
         kind = AutoModelForSequenceClassification if scores else AutoModel
         self._scores = scores
         self._model = load_weights(
-            kind,
-            folder,
-            dtype=torch.float32,
-            device=device,
-            parameters=self.parameters,
-            attention="sdpa",
-            memory_bytes=spec.memory_bytes,
+            kind, config, spec, dtype=torch.float32, device=device, attention="sdpa", unneeded=() if scores else ("pooler.",)
         )
-        self._tokenizer = _load_tokenizer(folder)
+        self._tokenizer = load_tokenizer(folder)
         self.context = _context(config, self._tokenizer, self.files.max_length, spec.max_context)
         self._backend = self._tokenizer.backend_tokenizer
         self._backend.no_padding()
@@ -104,16 +95,6 @@ def _pool(states: Tensor, mask: Tensor, pooling: str) -> Tensor:
     if pooling == "max":
         return states.masked_fill(seen == 0, float("-inf")).amax(1)
     return (states * seen).sum(1) / seen.sum(1).clamp(min=1)
-
-
-def _load_tokenizer(folder: Path) -> Any:
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(folder, **LOCAL_ONLY)
-    except Exception as error:
-        raise EngineUnusable(reason_of("the model has no tokenizer that can be loaded", error)) from error
-    if not getattr(tokenizer, "is_fast", False):
-        raise EngineUnusable("the model's tokenizer has no fast form (tokenizer.json)")
-    return tokenizer
 
 
 def _context(config: Any, tokenizer: Any, named: int | None, wanted: int | None) -> int:

@@ -9,10 +9,13 @@ from transformers import AutoConfig, AutoTokenizer
 
 from maas.programs.engine.failures import EngineUnusable
 from maas.programs.engine.precision import free_memory_bytes, used_memory_bytes
+from maas.programs.engine.spec import EngineSpec
 from maas.programs.engine.text_codec import TextCodec
 from maas.programs.model_loading import LOCAL_ONLY, ModelFilesUnusable, check_weights, reason_of
 
 _MEMORY_BESIDE_WEIGHTS = 1.1
+_MOST_TIMES_LARGER = 1.2
+_SMALL_PART = 2_000_000
 
 
 def load_config(folder: Path) -> Any:
@@ -24,6 +27,11 @@ def load_config(folder: Path) -> Any:
 
 
 def load_codec(folder: Path) -> TextCodec:
+    """Load the tokenizer as what text generation needs of it."""
+    return TextCodec(load_tokenizer(folder))
+
+
+def load_tokenizer(folder: Path) -> Any:
     """Load the tokenizer, which must have a fast form."""
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, **LOCAL_ONLY)
@@ -31,7 +39,10 @@ def load_codec(folder: Path) -> TextCodec:
         raise EngineUnusable(reason_of("the model has no tokenizer that can be loaded", error)) from error
     if not getattr(tokenizer, "is_fast", False):
         raise EngineUnusable("the model's tokenizer has no fast form (tokenizer.json)")
-    return TextCodec(tokenizer)
+    if not tokenizer.backend_tokenizer.encode("a", add_special_tokens=False).ids:
+        # Where the files are missing, transformers makes up an empty one.
+        raise EngineUnusable("the model has no tokenizer: its files have no vocabulary")
+    return tokenizer
 
 
 def count_parameters(folder: Path) -> int:
@@ -51,34 +62,36 @@ def count_parameters(folder: Path) -> int:
 
 def load_weights(
     auto_class: Any,
-    folder: Path,
+    config: Any,
+    spec: EngineSpec,
     *,
     dtype: torch.dtype,
     device: torch.device,
-    parameters: int,
     attention: str,
-    memory_bytes: int | None,
+    unneeded: tuple[str, ...] = (),
 ) -> Any:
-    """Load a model by one of transformers' Auto classes, whole or not at all."""
-    _check_memory(parameters, dtype, device, memory_bytes)
+    """Load a model by one of transformers' Auto classes, whole (but for what begins as in `unneeded`) or not at all."""
+    parameters = count_parameters(spec.model_dir)
+    _check_memory(parameters, dtype, device, spec.memory_bytes)
     try:
+        _check_size(auto_class, config, parameters)
         model, report = auto_class.from_pretrained(
-            folder,
+            spec.model_dir,
             **LOCAL_ONLY,
             use_safetensors=True,
             dtype=dtype,
             attn_implementation=attention,
             output_loading_info=True,
+            ignore_mismatched_sizes=True,
         )
+        _check_complete(report, unneeded)
+        return model.to(device).eval().requires_grad_(requires_grad=False)
+    except EngineUnusable:
+        raise
     except (MemoryError, torch.OutOfMemoryError) as error:
         raise EngineUnusable("there is not enough memory to load the model") from error
     except Exception as error:
         raise EngineUnusable(reason_of("the model could not be loaded", error)) from error
-    _check_complete(report)
-    try:
-        return model.to(device).eval().requires_grad_(requires_grad=False)
-    except torch.OutOfMemoryError as error:
-        raise EngineUnusable("the model does not fit into the GPU's memory") from error
 
 
 def _check_memory(parameters: int, dtype: torch.dtype, device: torch.device, memory_bytes: int | None) -> None:
@@ -92,11 +105,20 @@ def _check_memory(parameters: int, dtype: torch.dtype, device: torch.device, mem
         )
 
 
-def _check_complete(report: Any) -> None:
+def _check_size(auto_class: Any, config: Any, parameters: int) -> None:
+    """Refuse a config that asks for far more weights than there are, before memory is taken for them."""
+    with torch.device("meta"):
+        model = auto_class.from_config(config)
+    asked = sum(weight.numel() for weight in model.parameters())
+    if asked > parameters * _MOST_TIMES_LARGER + _SMALL_PART:
+        raise EngineUnusable(f"the model's config.json asks for {asked:,} weights, and its files have {parameters:,}")
+
+
+def _check_complete(report: Any, unneeded: tuple[str, ...]) -> None:
     """Refuse weights that transformers would silently have filled in at random."""
-    missing = sorted(report["missing_keys"])
+    missing = sorted(name for name in report["missing_keys"] if not (unneeded and name.startswith(unneeded)))
     if missing:
         raise EngineUnusable(f"the model's weights lack {len(missing)} of its tensors, for example {missing[0]}")
-    mismatched = list(report.get("mismatched_keys") or ())
+    mismatched = sorted(str(entry[0]) for entry in report["mismatched_keys"])
     if mismatched:
-        raise EngineUnusable(f"the model's weights do not fit its config.json, for example {mismatched[0][0]}")
+        raise EngineUnusable(f"the model's weights do not fit its config.json, for example {mismatched[0]}")

@@ -27,9 +27,8 @@ class TextEngine:
 
     def __init__(self, spec: EngineSpec) -> None:
         self._spec = spec
+        self._model = TextModel(spec, device=choose_device(spec.device))
         codec = load_codec(spec.model_dir)
-        device = choose_device(spec.device)
-        self._model = TextModel(spec, device=device)
         self._model.end_ids |= codec.end_ids
         for adapter in spec.adapters:
             self._model.adapters.load(adapter.name, adapter.path)

@@ -28,23 +28,14 @@ class TextModel:
     """Weights, slots and adapters."""
 
     def __init__(self, spec: EngineSpec, *, device: torch.device) -> None:
-        folder = spec.model_dir
-        config = load_config(folder)
+        config = load_config(spec.model_dir)
         _check_decoder(config)
-        self.parameters = count_parameters(folder)
+        self.parameters = count_parameters(spec.model_dir)
         self.device = device
         self.dtype = choose_dtype(spec.dtype, device, self.parameters)
         self.cache = SlotCache()
         name = SlotAttention(self.cache).register()
-        self._model = load_weights(
-            AutoModelForCausalLM,
-            folder,
-            dtype=self.dtype,
-            device=device,
-            parameters=self.parameters,
-            attention="eager",
-            memory_bytes=spec.memory_bytes,
-        )
+        self._model = load_weights(AutoModelForCausalLM, config, spec, dtype=self.dtype, device=device, attention="eager")
         self.end_ids = _end_ids(self._model)
         self.vocabulary: int = self._model.get_input_embeddings().num_embeddings
         self._check_attention(name)
