@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -15,10 +16,12 @@ from maas.adapters.broadcaster.memory import MemoryBroadcaster
 from maas.adapters.clock.memory import ManualClock
 from maas.adapters.embedder.hashing import HashingEmbedder
 from maas.adapters.file_store.memory import MemoryFileStore
+from maas.adapters.hardware_probe.memory import FixedHardwareProbe
 from maas.adapters.mailer.memory import MemoryMailer
 from maas.adapters.password_hasher.memory import Sha256PasswordHasher
 from maas.adapters.persistence.memory.unit_of_work import MemoryDatabase
 from maas.adapters.rate_limiter.memory import MemoryRateLimiter
+from maas.adapters.replica_runtime.memory import MemoryReplicaRuntime
 from maas.adapters.secret_box.memory import MemorySecretBox
 from maas.adapters.text_generator.scripted import ScriptedTextGenerator
 from maas.adapters.token_signer.jwt import JwtTokenSigner
@@ -54,6 +57,8 @@ class House:
         self.writer = ScriptedTextGenerator()
         self.embedder = HashingEmbedder()
         self.usage_journal = MemoryUsageJournal()
+        self.hardware = FixedHardwareProbe()
+        self.runtime = MemoryReplicaRuntime(obliging=True)
         # Limits that tests do not speak of are out of their way.
         roomy = {"limit_uploads": 1_000, "limit_deployments": 1_000, "limit_registrations": 1_000}
         self.container = Container(settings=Settings(data_dir=self.data_dir, **{**roomy, **self.settings}))
@@ -70,6 +75,8 @@ class House:
             text_generator=self.writer,
             embedder=self.embedder,
             usage_journal=self.usage_journal,
+            hardware_probe=self.hardware,
+            replica_runtime=self.runtime,
             **self.overrides,
         )
 
@@ -120,6 +127,12 @@ class House:
             options=WorkerOptions(),
             ending=threading.Event(),
         )
+
+    def reconcile(self) -> None:
+        """Let the controller look at the deployments until all that was asked for is true; engines oblige at once."""
+        for _ in range(8):
+            self.container.deployment_controller().reconcile(self.clock.now())
+            self.clock.advance(timedelta(seconds=1))
 
     def work(self) -> int:
         """Do all work that is due now; return how much there was."""

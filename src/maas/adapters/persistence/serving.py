@@ -125,7 +125,8 @@ class SqlDeployments(Deployments):
         return int(self._connection.execute(live).scalar_one())
 
     def attended(self) -> Sequence[Deployment]:
-        has_replicas = exists().where(replicas.c.deployment_id == deployments.c.id)
+        unfinished = replicas.c.status.not_in(_ENDED)
+        has_replicas = exists().where(replicas.c.deployment_id == deployments.c.id, unfinished)
         statement = select(deployments).where(or_(deployments.c.status.not_in(_ENDED), has_replicas))
         return self.store.all(statement.order_by(deployments.c.id))
 

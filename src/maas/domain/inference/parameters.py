@@ -81,6 +81,8 @@ NAMES = tuple(field.name for field in fields(GenerationParameters))
 def checked_defaults(values: Mapping[str, Any], *, prefix: str = "config.inference_config") -> dict[str, Any]:
     """Return a deployment's defaults, or raise Invalid for what lies outside its range."""
     given = {name: value for name, value in values.items() if value is not None}
+    if "stop" in given:
+        given["stop"] = list(_stops(given["stop"]))
     GenerationParameters.merged({}, given, prefix=prefix)
     return given
 

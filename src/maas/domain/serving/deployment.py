@@ -183,7 +183,7 @@ class Deployment:
         self.can_chat = can_chat
         self.context_length = context_length
         self._check_fits_context()
-        if (model, hardware) != (self.current.model, self.current.hardware):
+        if self.is_given_up or (model, hardware) != (self.current.model, self.current.hardware):
             self.current = Revision(number=self.current.number + 1, model=model, hardware=hardware)
             self.model_version = model.version
             self.hardware_spec = hardware

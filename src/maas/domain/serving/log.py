@@ -1,5 +1,6 @@
 """What is told of a deployment, line by line."""
 
+import re
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -27,3 +28,11 @@ class DeploymentLine:
     level: LineLevel = LineLevel.INFO
     message: str
     at: datetime
+
+
+_PATH = re.compile(r"(?<![\w.:/])/(?:[^\s/'\":,;()<>]+/)*([^\s/'\":,;()<>]*)")
+
+
+def without_paths(text: str) -> str:
+    """Return a line with every absolute path cut down to its last part, and no longer than a line may be."""
+    return _PATH.sub(r"\1", text)[:LONGEST_LINE]

@@ -12,6 +12,9 @@ from maas.domain.serving.deployment import Deployment, DeploymentStatus, StatusC
 from maas.domain.serving.log import DeploymentLine, LineLevel
 from maas.domain.serving.replica import Replica
 
+LOG_PAGE = 100
+"""The most lines of a log at once."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class DeploymentFilter:
@@ -52,7 +55,7 @@ class Deployments(ABC):
 
     @abstractmethod
     def attended(self) -> Sequence[Deployment]:
-        """Return those that a controller looks after: all but the stopped and failed ones without replicas, oldest first."""
+        """Return those that a controller looks after: all but the stopped and failed ones of which no replica is left, oldest first."""
 
     @abstractmethod
     def uses_model(self, model_id: UUID, version: str | None = None) -> bool:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from maas.entrypoints.http.messages_zh.datasets import DATASETS
+from maas.entrypoints.http.messages_zh.deployments import DEPLOYMENTS
 from maas.entrypoints.http.messages_zh.files import FILES
 from maas.entrypoints.http.messages_zh.forms import FORMS
 from maas.entrypoints.http.messages_zh.identity import IDENTITY
@@ -21,5 +22,6 @@ MESSAGES_ZH: Mapping[str, str] = {
     **DATASETS,
     **TRAINING,
     **INFERENCE,
+    **DEPLOYMENTS,
     **USAGE,
 }

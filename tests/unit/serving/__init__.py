@@ -1,0 +1,1 @@
+"""Tests of deployments and of their controller."""
