@@ -86,7 +86,8 @@ def make_adapter(folder: Path, base: Path, *, seed: int, targets: list[str] | st
     from transformers import AutoModelForCausalLM
 
     model: Any = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
-    config = LoraConfig(task_type="CAUSAL_LM", target_modules=targets, **{"r": 4, "lora_alpha": 8, **changes})
+    layout = {"fan_in_fan_out": model.config.model_type == "gpt2"}
+    config = LoraConfig(task_type="CAUSAL_LM", target_modules=targets, **{"r": 4, "lora_alpha": 8, **layout, **changes})
     adapted: Any = get_peft_model(model, config)
     torch.manual_seed(seed)
     with torch.no_grad():

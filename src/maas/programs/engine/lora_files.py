@@ -16,6 +16,7 @@ from maas.programs.engine.failures import EngineUnusable
 from maas.programs.model_loading import ModelFilesUnusable, check_weights
 
 _KEY = re.compile(r"base_model\.model\.(?P<layer>.+)\.(?P<part>lora_A\.weight|lora_B\.weight|lora_magnitude_vector(?:\.weight)?)")
+_PLAIN_PATTERN = re.compile(r"[\w.]+")
 _STARTS_THAT_CHANGE_THE_BASE = ("pissa", "olora", "corda", "loftq")
 _LARGEST_CONFIG_BYTES = 2**20
 
@@ -80,7 +81,17 @@ def _read_config(folder: Path) -> dict[str, Any]:
         raise EngineUnusable(
             "the adapter also trains whole modules, biases or invocation tokens, which the engine does not serve"
         )
-    return dict(config)
+    if not all(_PLAIN_PATTERN.fullmatch(pattern) for pattern in config.get("alpha_pattern") or ()):
+        raise EngineUnusable("the adapter's alpha_pattern has patterns that are not plain names of layers")
+    return _with_numbers(config)
+
+
+def _with_numbers(config: dict[str, Any]) -> dict[str, Any]:
+    try:
+        alphas = {name: float(alpha) for name, alpha in (config.get("alpha_pattern") or {}).items()}
+        return {**config, "lora_alpha": float(config.get("lora_alpha", 8)), "alpha_pattern": alphas}
+    except (TypeError, ValueError, AttributeError) as error:
+        raise EngineUnusable("the adapter's adapter_config.json has an alpha that is no number") from error
 
 
 def _change(config: dict[str, Any], name: str, parts: dict[str, Tensor], model: Any, wrapped: type[nn.Module]) -> LayerChange:
@@ -119,8 +130,7 @@ def _weight_of(layer: nn.Module) -> Tensor:
 
 
 def _scaling(config: dict[str, Any], name: str, rank: int) -> float:
-    alpha = float(config.get("lora_alpha", 8))
-    for pattern, value in (config.get("alpha_pattern") or {}).items():
-        if name == pattern or name.endswith(f".{pattern}"):
-            alpha = float(value)
+    """Return alpha over rank; the first pattern that ends a layer's name counts, as in PEFT."""
+    matching = (alpha for pattern, alpha in config["alpha_pattern"].items() if f".{name}".endswith(f".{pattern}"))
+    alpha: float = next(matching, config["lora_alpha"])
     return alpha / (math.sqrt(rank) if config.get("use_rslora") else rank)
