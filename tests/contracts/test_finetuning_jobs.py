@@ -154,7 +154,11 @@ def test_as_many_waiting_jobs_are_admissible_as_there_is_room(units: UnitOfWorkF
 def test_what_unfinished_jobs_use_is_known(units: UnitOfWorkFactory, owner: UUID) -> None:
     held_out = new_id()
     job = a_job(
-        owner, adapter_base_id=new_id(), adapter_base_version="3", config=TrainingConfig(eval_dataset_id=held_out), base_version="2"
+        owner,
+        adapter_base_id=new_id(),
+        adapter_base_version="3",
+        config=TrainingConfig(eval_dataset_id=held_out),
+        base_version="2",
     )
     kept(units, job)
 
@@ -213,10 +217,11 @@ def test_log_lines_are_paged_in_the_order_of_writing(units: UnitOfWorkFactory, o
 
 def test_the_files_of_the_newest_checkpoints_are_kept(units: UnitOfWorkFactory, owner: UUID) -> None:
     (job_id,) = kept(units, a_job(owner))
-    no_longer_needed = []
+    no_longer_needed: list[list[str]] = []
     with units() as work:
-        for step in (5, 10, 15):
-            no_longer_needed.append(list(work.finetuning_jobs.keep_checkpoint(checkpoint(job_id, step), newest=2)))
+        no_longer_needed.extend(
+            list(work.finetuning_jobs.keep_checkpoint(checkpoint(job_id, step), newest=2)) for step in (5, 10, 15)
+        )
         again = work.finetuning_jobs.keep_checkpoint(checkpoint(job_id, 15, "jobs/x/again"), newest=2)
 
     with units(read_only=True) as work:

@@ -8,6 +8,7 @@ import ctypes
 import json
 import os
 import resource
+import signal
 import sys
 import threading
 from collections.abc import Callable, Mapping
@@ -17,6 +18,7 @@ from setproctitle import setproctitle
 
 _CLONE_NEWUSER = 0x10000000
 _CLONE_NEWNET = 0x40000000
+_PR_SET_PDEATHSIG = 1
 _PARENT_GONE_STATUS = 3
 
 
@@ -70,6 +72,11 @@ class Child:
             if callback is not None:
                 callback(command)
         os._exit(_PARENT_GONE_STATUS)
+
+
+def die_with_parent() -> None:
+    """Let the system kill this process when the thread that started it ends, whatever this process is busy with."""
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
 
 
 def leave_network() -> bool:

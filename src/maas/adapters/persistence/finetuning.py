@@ -70,9 +70,13 @@ class SqlFinetuningJobs(SqlRunRecords, FinetuningJobs):
         self.store.add(job)
 
     def get(self, job_id: UUID, *, visible_to: Actor, for_update: bool = False) -> FinetuningJob:
+        if for_update:
+            self._lock(select(_JOB.owner_id).where(_JOB.id == job_id).scalar_subquery())
         return self.store.get(_JOB.id == job_id, _owned_by(visible_to), for_update=for_update)
 
     def find(self, job_id: UUID, *, for_update: bool = False) -> FinetuningJob | None:
+        if for_update:
+            self._lock(select(_JOB.owner_id).where(_JOB.id == job_id).scalar_subquery())
         return self.store.find(_JOB.id == job_id, for_update=for_update)
 
     def page(self, request: PageRequest, *, visible_to: Actor, only: JobFilter) -> Page[FinetuningJob]:
@@ -84,13 +88,19 @@ class SqlFinetuningJobs(SqlRunRecords, FinetuningJobs):
 
     def admissible(self, owner_id: UUID, *, limit: int | None) -> Sequence[FinetuningJob]:
         self.store.flush()
-        # A lock of its own kind: it holds up neither those who read the account nor those who refer to it.
-        owner = select(users.c.id).where(users.c.id == owner_id).with_for_update(key_share=True)
-        self._connection.execute(owner)
+        self._lock(owner_id)
         admitted = select(func.count()).where(_JOB.owner_id == owner_id, _JOB.admitted)
         room = None if limit is None else max(0, limit - self._connection.execute(admitted).scalar_one())
         waiting = (_JOB.owner_id == owner_id, _JOB.status == JobStatus.QUEUED.value, ~_JOB.admitted)
         return self.store.all(select(finetuning_jobs).where(*waiting).order_by(_JOB.id).limit(room).with_for_update())
+
+    def _lock(self, owner_id: object) -> None:
+        """Let the jobs of one owner be changed one after another: admission counts them, and no two wait for each other.
+
+        The lock holds up neither those who read the account nor those who refer to it.
+        """
+        owner = select(users.c.id).where(users.c.id == owner_id)
+        self._connection.execute(owner.with_for_update(key_share=True))
 
     def changes(self, job_id: UUID) -> Sequence[StatusChange]:
         self.store.flush()

@@ -3,5 +3,7 @@
 from collections.abc import Sequence
 from types import ModuleType
 
-MODULES: Sequence[ModuleType] = ()
+from maas.entrypoints.websocket import finetuning
+
+MODULES: Sequence[ModuleType] = (finetuning,)
 """A capability's module joins here once it has sockets; the container is wired to each."""

@@ -6,14 +6,16 @@ import threading
 import traceback
 from typing import Any
 
-from maas.programs.child import Child, leave_network, limit_resources
+from maas.programs.child import Child, die_with_parent, leave_network, limit_resources
 
 
 def main() -> int:
     """Run one training; return 0 where it ended as told (finished, cancelled, or failed with a reason)."""
+    die_with_parent()
     alone = leave_network()
     limit_resources()
     child = Child.start("maas trainer")
+    os.nice(int(child.spec.get("niceness", 0)))
     child.report("confinement", network=alone)
     cancelled = threading.Event()
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 from uuid import UUID
 
 from maas.adapters.persistence.memory.collections import MemoryStore, MemoryTable
@@ -80,9 +81,10 @@ class MemoryFinetuningJobs(FinetuningJobs):
 
     def remove(self, job: FinetuningJob) -> None:
         self.store.remove(job)
-        for store in (self.changes_store, self.points_store, self.lines_store, self.checkpoints_store):
-            for told in store.all(lambda told: told.job_id == job.id):  # type: ignore[attr-defined]
-                store.remove(told)  # type: ignore[attr-defined]
+        stores: tuple[MemoryStore[Any], ...] = (self.changes_store, self.points_store, self.lines_store, self.checkpoints_store)
+        for store in stores:
+            for told in store.all(lambda told: told.job_id == job.id):
+                store.remove(told)
 
     def admissible(self, owner_id: UUID, *, limit: int | None) -> Sequence[FinetuningJob]:
         mine = self.store.all(lambda job: job.owner_id == owner_id)
@@ -177,7 +179,7 @@ class _JobStore(MemoryStore[FinetuningJob]):
 
     def log_changes(self) -> None:
         for job in self._touched.values():
-            known = len(self._log.all(lambda stored, job_id=job.id: stored.job_id == job_id)) if job.changes else 0
+            known = sum(stored.job_id == job.id for stored in self._log) if job.changes else 0
             for number, change in enumerate(job.changes, start=known + 1):
                 self._log.add(StoredChange(job_id=job.id, number=number, change=change))
             job.changes.clear()

@@ -1,0 +1,1 @@
+"""Fine-tuning: jobs as people handle them, and the long work of training."""
