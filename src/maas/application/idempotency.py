@@ -1,5 +1,8 @@
 """Answering a repeated call with the answer of the first."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -29,6 +32,18 @@ class KeptAnswer:
     answer: bytes
 
 
+_ANSWERED: ContextVar[Claim | None] = ContextVar("answered", default=None)
+
+
+def note_effect(work: UnitOfWork) -> None:
+    """Note, in a transaction that is about to commit, that the call which is being answered under a key had an effect."""
+    claim = _ANSWERED.get()
+    if claim is not None:
+        call = _held(work, claim)
+        if call is not None:
+            call.had_effect = True
+
+
 class Idempotency:
     """Gives each key to one caller at a time, and keeps answers sealed, since any may hold a secret."""
 
@@ -51,24 +66,33 @@ class Idempotency:
             call.take_over(claim.holder, at=now)
             return claim
 
+    @contextmanager
+    def effects_of(self, claim: Claim) -> Iterator[None]:
+        """Take what is committed within the block, on this thread, for an effect of the call."""
+        token = _ANSWERED.set(claim)
+        try:
+            yield
+        finally:
+            _ANSWERED.reset(token)
+
     def renew(self, claim: Claim) -> None:
         """Keep a claim while its call takes long."""
         with self.unit_of_work() as work:
-            call = self._held(work, claim)
+            call = _held(work, claim)
             if call is not None:
                 call.renew(at=self.clock.now())
 
     def finish(self, claim: Claim, *, fingerprint: str, answer: bytes) -> None:
         """Keep the answer for a day."""
         with self.unit_of_work() as work:
-            call = self._held(work, claim)
+            call = _held(work, claim)
             if call is not None:
                 call.finish(fingerprint=fingerprint, answer=self.secret_box.seal(answer))
 
     def give_back(self, claim: Claim) -> None:
         """Free the key: the call had no effect."""
         with self.unit_of_work() as work:
-            call = self._held(work, claim)
+            call = _held(work, claim)
             if call is not None:
                 work.idempotent_calls.remove(call)
 
@@ -77,13 +101,13 @@ class Idempotency:
         with self.unit_of_work() as work:
             work.idempotent_calls.remove_expired(at=self.clock.now())
 
-    @staticmethod
-    def _held(work: UnitOfWork, claim: Claim) -> IdempotentCall | None:
-        call = work.idempotent_calls.find(claim.user_id, claim.key, for_update=True)
-        return call if call is not None and call.holder == claim.holder else None
-
 
 def check_same_request(kept: KeptAnswer, fingerprint: str) -> None:
     """Raise AlreadyExists where a key comes again with another request."""
     if kept.fingerprint != fingerprint:
         raise AlreadyExists("this idempotency key was used for another request", field="Idempotency-Key")
+
+
+def _held(work: UnitOfWork, claim: Claim) -> IdempotentCall | None:
+    call = work.idempotent_calls.find(claim.user_id, claim.key, for_update=True)
+    return call if call is not None and call.holder == claim.holder else None

@@ -20,6 +20,7 @@ from maas.adapters.persistence.owners import SqlOwners
 from maas.adapters.persistence.serving import SqlDeploymentLog, SqlDeployments, SqlReplicas
 from maas.adapters.persistence.tables.work import events, topics
 from maas.adapters.persistence.usage import SqlUsage
+from maas.application.idempotency import note_effect
 from maas.application.ports.clock import Clock
 from maas.application.ports.unit_of_work import UnitOfWork
 from maas.application.reactions import REACTION_KIND, REACTIONS
@@ -84,6 +85,7 @@ class SqlUnitOfWork(UnitOfWork):
             raise AlreadyExists("this exists already") from error
 
     def _flush(self) -> None:
+        note_effect(self)
         for repository in list(vars(self).values()):
             for part in _stores_of(repository):
                 part.flush()

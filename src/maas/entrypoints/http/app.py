@@ -15,12 +15,14 @@ from flask.json.provider import JSONProvider
 from marshmallow import Schema, fields
 from werkzeug.routing import BaseConverter
 
+from maas.application.idempotency import Idempotency
 from maas.entrypoints.http.blueprint import Blueprint
 from maas.entrypoints.http.draining import Draining
 from maas.entrypoints.http.errors import register_error_handlers
 from maas.entrypoints.http.event_stream import STREAMING, Streaming, StreamSlots
 from maas.entrypoints.http.fields import Text
 from maas.entrypoints.http.hooks import register_hooks
+from maas.entrypoints.http.idempotency import IDEMPOTENCY, IdempotentAnswers
 from maas.entrypoints.http.measures import Measures
 from maas.entrypoints.http.readiness import Readiness
 from maas.entrypoints.http.request import PlatformRequest
@@ -41,6 +43,7 @@ class HttpParts:
 
     sign_in: SignIn
     readiness: Readiness
+    idempotency: Idempotency | None = None
     draining: Draining = field(default_factory=Draining)
     most_streams: int = 400
     """At once, in this process; with the WebSockets fewer than the server's threads, so that other calls are still answered."""
@@ -57,6 +60,8 @@ def build_app(parts: HttpParts, blueprints: Iterable[Blueprint], sockets: Iterab
     app.url_map.converters["uuid"] = _IdentifierConverter
     app.config.update(_SETTINGS)
     app.extensions[STREAMING] = Streaming(slots=StreamSlots(parts.most_streams), draining=parts.draining, sign_in=parts.sign_in)
+    if parts.idempotency is not None:
+        app.extensions[IDEMPOTENCY] = IdempotentAnswers(parts.idempotency)
     measures = Measures()
     api = _Api(app, spec_kwargs={"marshmallow_plugin": MarshmallowPlugin(schema_name_resolver=_schema_name)})
     register_error_handlers(app)

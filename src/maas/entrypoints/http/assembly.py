@@ -30,6 +30,7 @@ def assemble(container: Container, draining: Draining | None = None) -> Flask:
             proxies=TrustedProxies(settings.listed_proxies),
         ),
         readiness=Readiness(_checks(container)),
+        idempotency=container.idempotency(),
         draining=draining or Draining(),
         most_streams=settings.most_streams,
         most_sockets=settings.most_sockets,

@@ -18,6 +18,8 @@ from maas.entrypoints.http.access import Access, Gate, RouteRules
 from maas.entrypoints.http.body import read_json_object
 from maas.entrypoints.http.envelope import DEFAULT_MESSAGE, json_response, success
 from maas.entrypoints.http.fields import Boolean, Integer, Text, Timestamp
+from maas.entrypoints.http.idempotency import DOCUMENTATION as IDEMPOTENCY_KEY
+from maas.entrypoints.http.idempotency import answer_once
 from maas.entrypoints.http.multipart import FormSpec, RequestForm
 from maas.entrypoints.http.request import PlatformRequest, current_request
 from maas.entrypoints.http.schemas import load_form
@@ -188,11 +190,16 @@ def _documents(wrapper: Callable[..., Any], view: Callable[..., Any]) -> dict[st
 def _document_access(view: View, rules: RouteRules) -> View:
     """Say in the API document who may call `view`."""
 
+    answer = answer_once(view) if rules.idempotent else view
+
     @wraps(view)
     def documented(*args: Any, **path: Any) -> Any:
-        return view(*args, **path)
+        return answer(*args, **path)
 
-    manual = _documents(documented, view).setdefault("manual_doc", {})
+    documents = _documents(documented, view)
+    if rules.idempotent:
+        documents.setdefault("arguments", {}).setdefault("parameters", []).append(IDEMPOTENCY_KEY)
+    manual = documents.setdefault("manual_doc", {})
     manual["security"] = [] if rules.access is Gate.PUBLIC else [{"token": []}]
     if rules.access is Gate.SIGNED_IN or isinstance(rules.access, Permission):
         manual["security"].append({"key": []})

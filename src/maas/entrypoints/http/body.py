@@ -58,6 +58,13 @@ class BodyStream:
 
 def read_json_object(request: PlatformRequest, *, required: bool = True) -> dict[str, Any]:
     """Return the JSON object of the request's body; {} where it is empty and not `required`."""
+    value = _read_json_object(request, required=required)
+    if request.fingerprint is not None:
+        request.fingerprint.take_json(value)
+    return value
+
+
+def _read_json_object(request: PlatformRequest, *, required: bool) -> dict[str, Any]:
     stream = BodyStream(request, limit_bytes=LARGEST_JSON_BYTES)
     check_no_content_encoding(request)
     if not required and not stream.declared_bytes and "Transfer-Encoding" not in request.headers:

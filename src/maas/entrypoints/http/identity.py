@@ -28,9 +28,8 @@ _MAYBE_MAILED = "where the address has an account that waits for it, a mail is o
 blueprint = Blueprint("identity", __name__, url_prefix="/api/v1", description="Accounts, signing in, sessions and API keys.")
 
 
-@blueprint.before_request
 @inject
-def refuse_keys(authentication: Authentication = Provide[Container.authentication]) -> None:
+def _refuse_keys(authentication: Authentication = Provide[Container.authentication]) -> None:
     """Keep API keys out of everything here, what is open to anyone included."""
     request = current_request()
     if request.actor is None and ("Authorization" in request.headers or "X-API-Key" in request.headers):
@@ -40,6 +39,9 @@ def refuse_keys(authentication: Authentication = Provide[Container.authenticatio
             return
         if authentication.is_key(credential):
             authentication.authenticate(credential).require_person()
+
+
+blueprint.before_request(_refuse_keys)
 
 
 @inject

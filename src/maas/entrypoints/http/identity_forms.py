@@ -47,7 +47,7 @@ class SignInForm(StrictSchema):
     password = Text(required=True, metadata={"format": "password"})
 
 
-class Members(fields.List):
+class Members(fields.List[Any]):
     """A set of members of a StrEnum, in the order of their definition."""
 
     def __init__(self, kinds: type[StrEnum], **options: Any) -> None:

@@ -89,6 +89,8 @@ class RequestForm(IncomingForm):
             before_files=lambda texts, problems: foresee(self._load(texts, problems, partial=True)),
         )
         reception.read(stream)
+        if self._request.fingerprint is not None:
+            self._request.fingerprint.take_form(reception.texts, reception.received)
         given = self._load(reception.texts, reception.problems, partial=False)
         return ReceivedForm(fields=given, files=reception.received)
 

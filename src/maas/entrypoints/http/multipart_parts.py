@@ -1,5 +1,6 @@
 """Takes a multipart body apart while it arrives: text into memory, files into their writers."""
 
+import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from typing import NoReturn
@@ -158,6 +159,45 @@ class Reception:
             self._left_bytes -= size
             if self._left_bytes < 0:
                 raise TooLarge("the files are larger than the {limit} bytes allowed", limit=self._largest_bytes)
+
+
+class PartDigests(Reception):
+    """Reads a body only to tell it from another: `parts` are the names, file names and SHA-256 of what came."""
+
+    def __init__(self, boundary: str) -> None:
+        self.parts: list[tuple[str, str | None, str]] = []
+        nothing: frozenset[str] = frozenset()
+        super().__init__(
+            boundary=boundary,
+            texts=nothing,
+            files=nothing,
+            repeated=nothing,
+            largest_bytes=None,
+            create=_create_nothing,
+            before_files=lambda _texts, _problems: None,
+        )
+
+    def _sink_for(self, name: str, file_name: str | None) -> _Sink:
+        # A file without a name is what a browser sends where none was chosen.
+        return _Nowhere() if file_name == "" else _Digest(name, file_name, self.parts)
+
+
+def _create_nothing(_file: IncomingFile) -> NoReturn:
+    raise AssertionError("nothing is kept of a body that is only compared")
+
+
+class _Digest(_Sink):
+    def __init__(self, name: str, file_name: str | None, parts: list[tuple[str, str | None, str]]) -> None:
+        self._name = name
+        self._file_name = file_name
+        self._parts = parts
+        self._hash = hashlib.sha256()
+
+    def write(self, data: memoryview) -> None:
+        self._hash.update(data)
+
+    def end(self) -> None:
+        self._parts.append((self._name, self._file_name, self._hash.hexdigest()))
 
 
 class _Nowhere(_Sink):

@@ -14,6 +14,7 @@ from maas.domain.identifiers import new_id
 
 if TYPE_CHECKING:
     from maas.entrypoints.http.access import RouteRules
+    from maas.entrypoints.http.body_fingerprint import BodyFingerprint
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 CHINESE, ENGLISH = "zh", "en"
@@ -28,6 +29,7 @@ class PlatformRequest(Request):
     started_at: float = 0.0
     client_address: str = ""
     is_counted: bool = False
+    fingerprint: "BodyFingerprint | None" = None
 
     @cached_property
     def request_id(self) -> str:

@@ -41,6 +41,7 @@ from maas.adapters.persistence.memory.serving import (
     replicas_table,
 )
 from maas.adapters.persistence.memory.usage import MemoryUsage, UsageTables
+from maas.application.idempotency import note_effect
 from maas.application.ports.clock import Clock
 from maas.application.ports.unit_of_work import UnitOfWork
 from maas.application.reactions import REACTION_KIND, REACTIONS
@@ -125,6 +126,7 @@ class MemoryUnitOfWork(UnitOfWork):
             self._database.lock.release()
 
     def _commit(self) -> None:
+        note_effect(self)
         for repository in list(vars(self).values()):
             for value in getattr(repository, "__dict__", {}).values():
                 if isinstance(value, MemoryStore):

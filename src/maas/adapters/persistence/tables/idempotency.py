@@ -1,6 +1,6 @@
 """The table of calls that may be repeated."""
 
-from sqlalchemy import Column, LargeBinary, Table, Text, Uuid
+from sqlalchemy import Boolean, Column, LargeBinary, Table, Text, Uuid
 
 from maas.adapters.persistence.tables import metadata
 from maas.adapters.persistence.types import UtcDateTime
@@ -14,6 +14,7 @@ idempotency_keys = Table(
     Column("held_until", UtcDateTime, nullable=False),
     Column("fingerprint", Text),
     Column("answer", LargeBinary),
+    Column("had_effect", Boolean, nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
     Column("expires_at", UtcDateTime, nullable=False, index=True),
 )
