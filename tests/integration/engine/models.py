@@ -100,7 +100,7 @@ def make_adapter(folder: Path, base: Path, *, seed: int, targets: list[str] | st
     return folder
 
 
-def make_encoder(folder: Path, *, pooling: str | None = "mean", normalize: bool = True, labels: int | None = None) -> Path:
+def make_encoder(folder: Path, *, pooling: str | None = "mean_tokens", normalize: bool = True, labels: int | None = None) -> Path:
     """Write a tiny BERT in sentence-transformers' layout; with `labels` a classifier, without `pooling` a bare encoder."""
     import torch
     from transformers import BertConfig, BertForSequenceClassification, BertModel
