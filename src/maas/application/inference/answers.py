@@ -1,7 +1,5 @@
 """An answer while it is written: asked of one replica after another until one begins, and metered."""
 
-from dataclasses import dataclass
-
 from maas.application.cancellation import Cancellation
 from maas.application.inference.failover import Failover
 from maas.application.inference.metering import Meter
@@ -9,17 +7,8 @@ from maas.application.inference.routing import Route, Router
 from maas.application.ports.text_generator import Deltas, TextGenerator
 from maas.domain.errors import InferenceFailed
 from maas.domain.identifiers import new_id
-from maas.domain.inference.conversation import FinishReason, TextDelta, TextRequest, TokenLogprob, TokenUsage
-
-
-@dataclass(frozen=True, kw_only=True)
-class WrittenText:
-    """A whole answer."""
-
-    text: str
-    finish_reason: FinishReason
-    usage: TokenUsage
-    logprobs: tuple[TokenLogprob, ...] = ()
+from maas.domain.inference.answers import WrittenText
+from maas.domain.inference.conversation import ChatRequest, TextDelta, TextRequest, TokenLogprob
 
 
 class TextAnswer:
@@ -63,7 +52,16 @@ class TextAnswer:
                 logprobs += delta.logprobs
         if last is None or last.finish_reason is None:
             raise InferenceFailed("the call was given up")
-        return WrittenText(text="".join(texts), finish_reason=last.finish_reason, usage=last.usage, logprobs=tuple(logprobs))
+        return WrittenText(
+            id=self.id,
+            deployment_id=self.deployment.id,
+            model=self.deployment.name,
+            is_chat=isinstance(self.request, ChatRequest),
+            text="".join(texts),
+            finish_reason=last.finish_reason,
+            usage=last.usage,
+            logprobs=tuple(logprobs) if self.request.parameters.logprobs else None,
+        )
 
     def _metered(self) -> Deltas:
         for delta in self._attempted():

@@ -1,7 +1,6 @@
 """Asking embedding models."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from uuid import UUID
 
 from maas.application.actor import Actor
@@ -12,19 +11,11 @@ from maas.application.inference.routing import Route, Router
 from maas.application.ports.embedder import Embedder
 from maas.domain.errors import ModelUnsuitable
 from maas.domain.identity import Permission
+from maas.domain.inference.answers import EmbeddedTexts
 from maas.domain.inference.conversation import Embeddings, checked_texts
-from maas.domain.serving.deployment import Deployment
 from maas.domain.usage import UsageKind
 
 EMBEDDING_TASK = "feature-extraction"
-
-
-@dataclass(frozen=True, kw_only=True)
-class EmbeddedTexts:
-    """The vectors that a deployment has made."""
-
-    deployment: Deployment
-    embeddings: Embeddings
 
 
 class Embedding:
@@ -68,7 +59,7 @@ class Embedding:
             raise
         finally:
             meter.end(replica_id=failover.replica_id)
-        return EmbeddedTexts(deployment=deployment, embeddings=embeddings)
+        return EmbeddedTexts(model=deployment.name, embeddings=embeddings)
 
     def _embeddings(self, failover: Failover, texts: Sequence[str], cancellation: Cancellation) -> Embeddings:
         for attempt in failover:

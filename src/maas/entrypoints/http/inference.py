@@ -66,4 +66,4 @@ def _answered(answer: TextAnswer) -> dict[str, Any] | Response:
     if answer.request.parameters.stream:
         return event_stream(answer_chunks(answer), cancel=answer.cancel)
     with given_up_with_client(answer.cancel):
-        return whole_answer(answer, answer.whole())
+        return whole_answer(answer.whole())

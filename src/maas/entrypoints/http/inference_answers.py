@@ -6,8 +6,8 @@ from typing import Any
 
 from marshmallow import fields
 
-from maas.application.inference.answers import TextAnswer, WrittenText
-from maas.application.inference.embedding import EmbeddedTexts
+from maas.application.inference.answers import TextAnswer
+from maas.domain.inference.answers import EmbeddedTexts, WrittenText
 from maas.domain.inference.conversation import ChatRequest, TextDelta, TokenLogprob, TokenUsage
 from maas.entrypoints.http.fields import Integer, Text
 from maas.entrypoints.http.schemas import StrictSchema
@@ -62,20 +62,20 @@ class EmbeddingAnswerSchema(StrictSchema):
     usage = fields.Nested(UsageSchema())
 
 
-def whole_answer(answer: TextAnswer, written: WrittenText) -> dict[str, Any]:
+def whole_answer(written: WrittenText) -> dict[str, Any]:
     """Return a whole answer as it is sent."""
     choice: dict[str, Any] = {"index": 0}
-    if isinstance(answer.request, ChatRequest):
+    if written.is_chat:
         choice["message"] = {"role": "assistant", "content": written.text}
     else:
         choice["text"] = written.text
     choice["finish_reason"] = written.finish_reason.value
-    if answer.request.parameters.logprobs:
+    if written.logprobs is not None:
         choice["logprobs"] = told_logprobs(written.logprobs)
     return {
-        "id": str(answer.id),
-        "model": answer.deployment.name,
-        "deployment_id": str(answer.deployment.id),
+        "id": str(written.id),
+        "model": written.model,
+        "deployment_id": str(written.deployment_id),
         "choices": [choice],
         "usage": told_usage(written.usage),
     }
@@ -102,7 +102,7 @@ def embedding_answer(embedded: EmbeddedTexts) -> dict[str, Any]:
     embeddings = embedded.embeddings
     return {
         "embeddings": embeddings.vectors,
-        "model": embedded.deployment.name,
+        "model": embedded.model,
         "usage": told_usage(embeddings.usage),
     }
 

@@ -20,7 +20,7 @@ class StopTexts(fields.Field[tuple[str, ...]]):
         values = value if isinstance(value, list) else [value]
         if not all(isinstance(text, str) for text in values):
             raise self.make_error("form")
-        return tuple(self._text.deserialize(text) for text in values)
+        return tuple(str(self._text.deserialize(text)) for text in values)
 
 
 def _said(text: str) -> dict[str, Any]:

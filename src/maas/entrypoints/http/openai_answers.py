@@ -7,9 +7,9 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any
 
-from maas.application.inference.embedding import EmbeddedTexts
 from maas.application.inference.several import SeveralAnswers
 from maas.domain.errors import InferenceFailed, OutOfRange
+from maas.domain.inference.answers import EmbeddedTexts
 from maas.domain.inference.conversation import FinishReason, TextDelta, TokenLogprob
 from maas.domain.serving.deployment import Deployment
 from maas.entrypoints.http.inference_answers import told_logprobs, told_usage
@@ -123,7 +123,7 @@ def embedding_list(embedded: EmbeddedTexts, *, encoding_format: str | None, dime
     return {
         "object": "list",
         "data": [{"object": "embedding", "index": number, "embedding": vector} for number, vector in enumerate(told)],
-        "model": embedded.deployment.name,
+        "model": embedded.model,
         "usage": {"prompt_tokens": tokens, "total_tokens": tokens},
     }
 
