@@ -48,11 +48,11 @@ def spec(folder: Path, rows: Path, base: Path, **changes: Any) -> dict[str, Any]
 def run_until(process: "subprocess.Popen[str]", step: int) -> list[dict[str, Any]]:
     """Collect reports until a checkpoint of `step` or later was told, then kill the process."""
     reports = []
-    for report in reports_of(process):
-        reports.append(report)
-        if report["type"] == "metrics" and report["step"] >= step:
-            process.kill()
-    process.wait()
+    with process:
+        for report in reports_of(process):
+            reports.append(report)
+            if report["type"] == "metrics" and report["step"] >= step:
+                process.kill()
     return reports
 
 
@@ -88,13 +88,14 @@ def test_the_program_obeys_a_cancel_and_ends_well(tmp_path: Path, base: Path, ro
     process = start_program(spec(tmp_path, rows, base, threads=1) | {"hyperparameters": {**PARAMETERS, "num_epochs": 900}})
     assert process.stdin is not None
     reports = []
-    for report in reports_of(process):
-        reports.append(report)
-        if report["type"] == "metrics" and report["step"] == 2:
-            process.stdin.write(json.dumps({"type": "cancel"}) + "\n")
-            process.stdin.flush()
+    with process:
+        for report in reports_of(process):
+            reports.append(report)
+            if report["type"] == "metrics" and report["step"] == 2:
+                process.stdin.write(json.dumps({"type": "cancel"}) + "\n")
+                process.stdin.flush()
 
-    assert process.wait(30) == 0
+    assert process.returncode == 0
     assert reports[-1]["type"] == "cancelled"
     assert reports[-2]["type"] == "checkpoint"
 
@@ -102,15 +103,14 @@ def test_the_program_obeys_a_cancel_and_ends_well(tmp_path: Path, base: Path, ro
 def test_the_program_ends_when_its_parent_does(tmp_path: Path, base: Path, rows: Path) -> None:
     process = start_program(spec(tmp_path, rows, base) | {"hyperparameters": {**PARAMETERS, "num_epochs": 900}})
     assert process.stdin is not None
-    assert process.stdout is not None
-    for report in reports_of(process):
-        if report["type"] == "metrics":
-            name = " ".join(psutil.Process(process.pid).cmdline())
-            process.stdin.close()
-            break
-    process.stdout.close()
+    with process:
+        for report in reports_of(process):
+            if report["type"] == "metrics":
+                name = " ".join(psutil.Process(process.pid).cmdline())
+                process.stdin.close()
+                break
 
-    assert process.wait(20) != 0
+    assert process.returncode != 0
     assert "maas trainer" in name
 
 

@@ -38,12 +38,13 @@ class EncodedRows:
         self._row_ends.append(len(self._sequence_ends) - 1)
 
     def close(self) -> "EncodedRows":
-        """End the writing and map what was written."""
-        self._tokens_file.flush()
-        self._learned_file.flush()
-        empty = self._sequence_ends[-1] == 0
-        self._tokens = numpy.zeros(0, numpy.int32) if empty else numpy.memmap(self._tokens_file, numpy.int32, "r")
-        self._learned = numpy.zeros(0, numpy.bool_) if empty else numpy.memmap(self._learned_file, numpy.bool_, "r")
+        """End the writing and map what was written; the mappings outlive the files."""
+        with self._tokens_file as tokens, self._learned_file as learned:
+            tokens.flush()
+            learned.flush()
+            empty = self._sequence_ends[-1] == 0
+            self._tokens = numpy.zeros(0, numpy.int32) if empty else numpy.memmap(tokens, numpy.int32, "r")
+            self._learned = numpy.zeros(0, numpy.bool_) if empty else numpy.memmap(learned, numpy.bool_, "r")
         return self
 
     def __len__(self) -> int:
