@@ -12,6 +12,7 @@ from maas.domain.finetuning.job import FinetuningJob
 from maas.domain.finetuning.parameters import Algorithm, Hyperparameters, TrainingConfig
 from maas.domain.identifiers import new_id
 from maas.domain.identity import User
+from maas.domain.inference.batch import Batch
 from maas.domain.serving.deployment import Deployment
 from maas.domain.serving.hardware import HardwareSpec
 from maas.domain.serving.replica import Replica
@@ -172,3 +173,17 @@ def a_usage_entry(**values: Any) -> UsageEntry:
         "first_token_seconds": 0.1,
     }
     return UsageEntry(**{**entry, **values})
+
+
+def a_batch(owner_id: UUID, **changes: Any) -> Batch:
+    """A queued batch of three requests."""
+    batch_id = changes.pop("id", new_id())
+    values: dict[str, Any] = {
+        "id": batch_id,
+        "owner_id": owner_id,
+        "deployment_id": new_id(),
+        "name": f"batch {batch_id}",
+        "files_key": f"batches/{batch_id}",
+        "total": 3,
+    }
+    return Batch.make(at=changes.pop("at", NOW), **{**values, **changes})

@@ -11,6 +11,7 @@ from maas.domain.finetuning.job import (
     FinetuningSucceeded,
 )
 from maas.domain.identity import CredentialRevoked, UserRegistered
+from maas.domain.inference.batch import BatchCancelled, BatchFailed, BatchSucceeded
 from maas.domain.serving.events import DeploymentDeleted, DeploymentFailed, DeploymentRunning
 
 REACTIONS: dict[type[Event], tuple[str, ...]] = {
@@ -30,6 +31,9 @@ REACTIONS: dict[type[Event], tuple[str, ...]] = {
     DeploymentRunning: (),
     DeploymentFailed: (),
     DeploymentDeleted: (),
+    BatchSucceeded: (),
+    BatchFailed: (),
+    BatchCancelled: (),
 }
 """Every event has an entry; what nobody reacts to yet has an empty one."""
 

@@ -7,6 +7,7 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
 
+from maas.adapters.persistence.batches import SqlBatches
 from maas.adapters.persistence.catalog import SqlModels, SqlModelVersions
 from maas.adapters.persistence.datasets import SqlDatasets
 from maas.adapters.persistence.engine import READ_ONLY
@@ -62,6 +63,7 @@ class SqlUnitOfWork(UnitOfWork):
         self.models = SqlModels(connection)
         self.model_versions = SqlModelVersions(connection)
         self.datasets = SqlDatasets(connection)
+        self.batches = SqlBatches(connection)
         self.usage = SqlUsage(connection)
         self.finetuning_jobs = SqlFinetuningJobs(connection)
         self.deployments = SqlDeployments(connection)

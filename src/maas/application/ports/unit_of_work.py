@@ -4,6 +4,7 @@ from abc import ABC, abstractmethod
 from types import TracebackType
 from typing import Protocol, Self
 
+from maas.application.ports.repositories.batches import Batches
 from maas.application.ports.repositories.catalog import Models, ModelVersions
 from maas.application.ports.repositories.datasets import Datasets
 from maas.application.ports.repositories.finetuning import FinetuningJobs
@@ -32,6 +33,7 @@ class UnitOfWork(ABC):
     models: Models
     model_versions: ModelVersions
     datasets: Datasets
+    batches: Batches
     usage: Usage
     finetuning_jobs: FinetuningJobs
     deployments: Deployments

@@ -6,6 +6,7 @@ from types import TracebackType
 from typing import Self
 
 from maas.adapters.persistence.event_rows import event_payload
+from maas.adapters.persistence.memory.batches import MemoryBatches, batch_parts_table, batches_table
 from maas.adapters.persistence.memory.catalog import (
     MemoryModels,
     MemoryModelVersions,
@@ -72,6 +73,8 @@ class MemoryDatabase:
         self.model_versions = model_versions_table()
         self.model_likes = model_likes_table()
         self.datasets = datasets_table()
+        self.batches = batches_table()
+        self.batch_parts = batch_parts_table()
         self.usage = UsageTables()
         self.finetuning = FinetuningTables()
         self.deployments = deployments_table()
@@ -109,6 +112,7 @@ class MemoryUnitOfWork(UnitOfWork):
         self.models = MemoryModels(database.models, database.model_versions, database.model_likes)
         self.model_versions = MemoryModelVersions(database.model_versions)
         self.datasets = MemoryDatasets(database.datasets)
+        self.batches = MemoryBatches(database.batches, database.batch_parts)
         self.usage = MemoryUsage(database.usage)
         self.finetuning_jobs = MemoryFinetuningJobs(database.finetuning)
         self.deployments = MemoryDeployments(

@@ -1,5 +1,16 @@
 """All tables: importing this module makes the metadata whole."""
 
-from maas.adapters.persistence.tables import catalog, datasets, finetuning, idempotency, identity, metadata, serving, usage, work
+from maas.adapters.persistence.tables import (
+    batches,
+    catalog,
+    datasets,
+    finetuning,
+    idempotency,
+    identity,
+    metadata,
+    serving,
+    usage,
+    work,
+)
 
-__all__ = ["catalog", "datasets", "finetuning", "idempotency", "identity", "metadata", "serving", "usage", "work"]
+__all__ = ["batches", "catalog", "datasets", "finetuning", "idempotency", "identity", "metadata", "serving", "usage", "work"]
