@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Collection, Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from maas.application.ports.clock import Clock
 from maas.application.ports.file_store import FileStore
@@ -11,6 +11,7 @@ from maas.application.ports.unit_of_work import UnitOfWork, UnitOfWorkFactory
 log = logging.getLogger(__name__)
 
 KEPT_WITHOUT_ROW = timedelta(hours=1)
+KEPT_LOOKED_AT_EVERY = timedelta(minutes=10)
 _ROOTS: Mapping[str, Callable[[UnitOfWork], Collection[str]]] = {
     "models": lambda work: work.model_versions.roots(),
     "datasets": lambda work: work.datasets.roots(),
@@ -25,12 +26,15 @@ class FileSweep:
         self.unit_of_work = unit_of_work
         self.file_store = file_store
         self.clock = clock
+        self._next_look_at: datetime | None = None
 
     def sweep(self) -> int:
-        """Return how many trees were cleared away."""
+        """Return how many trees were cleared away. May be called every few seconds: kept trees are looked at now and then."""
         count = self.file_store.sweep_staging()
-        for prefix, roots_of in _ROOTS.items():
-            count += self._sweep_kept(prefix, roots_of)
+        now = self.clock.now()
+        if self._next_look_at is None or now >= self._next_look_at:
+            self._next_look_at = now + KEPT_LOOKED_AT_EVERY
+            count += sum(self._sweep_kept(prefix, roots_of) for prefix, roots_of in _ROOTS.items())
         if count:
             log.info("cleared away %d trees of files that belonged to nothing", count)
         return count

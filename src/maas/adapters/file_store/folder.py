@@ -8,11 +8,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from uuid import uuid4
 
-from maas.adapters.file_store.hashing_file import HashingFile, disk_errors
+from maas.adapters.file_store.hashing_file import RESERVE_BYTES, HashingFile, disk_errors
 from maas.application.ports.file_store import FileStore, FileWriter, Staging, StoredKey, checked_key
 from maas.domain.errors import AlreadyExists, PlatformUnavailable, StorageFull
-
-_RESERVE_BYTES = 64 * 1024 * 1024
 
 
 class FolderFileStore(FileStore):
@@ -30,7 +28,7 @@ class FolderFileStore(FileStore):
 
     def stage(self, *, expected_bytes: int = 0) -> "FolderStaging":
         free = shutil.disk_usage(self._staging).free
-        if expected_bytes + _RESERVE_BYTES > free:
+        if expected_bytes + RESERVE_BYTES > free:
             raise StorageFull("the disk has no room for this")
         with disk_errors():
             return FolderStaging(self._staging, self._kept, sync=self._sync)

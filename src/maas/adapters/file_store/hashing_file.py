@@ -13,6 +13,7 @@ from pathlib import Path
 from maas.application.ports.file_store import FileWriter, WrittenFile
 from maas.domain.errors import StorageFull
 
+RESERVE_BYTES = 64 * 1024 * 1024
 _BLOCK_BYTES = 1024 * 1024
 _WAITING_BLOCKS = 8
 _WRITE_BACK_BYTES = 16 * _BLOCK_BYTES
@@ -63,6 +64,7 @@ class HashingFile(FileWriter):
             while view:
                 view = view[os.write(self._fd, view) :]
         if self._size - self._started >= _WRITE_BACK_BYTES:
+            check_room(self._fd)
             start_write_back(self._fd, self._started, self._size - self._started)
             self._started = self._size
 
@@ -114,6 +116,14 @@ def disk_errors() -> Iterator[None]:
         if error.errno in _FULL:
             raise StorageFull("the disk has no room for this") from error
         raise
+
+
+def check_room(fd: int) -> None:
+    """Raise StorageFull while the disk still has room for the database's next pages: what is written may be larger than anyone
+    declared, and others write too."""
+    disk = os.fstatvfs(fd)
+    if disk.f_bavail * disk.f_frsize < RESERVE_BYTES:
+        raise StorageFull("the disk has no room for this")
 
 
 def start_write_back(fd: int, offset: int, length: int) -> None:

@@ -1,0 +1,1 @@
+"""Uploads, downloads and imports on real processes."""
