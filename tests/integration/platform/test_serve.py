@@ -49,7 +49,18 @@ def test_a_killed_supervisor_leaves_no_orphan_and_can_be_started_again_at_once(t
 
 def test_an_account_of_the_command_line_signs_in_beside_a_running_platform(tmp_path: Path) -> None:
     with platform(tmp_path / "data") as running:
-        command = ["user", "create", "--username", "ada", "--email", "ada@example.com", "--password", "analytical", "--role", "admin"]
+        command = [
+            "user",
+            "create",
+            "--username",
+            "ada",
+            "--email",
+            "ada@example.com",
+            "--password",
+            "analytical",
+            "--role",
+            "admin",
+        ]
         made = run_maas(*command, "--data-dir", str(tmp_path / "data"))
         twice = run_maas(*command, "--data-dir", str(tmp_path / "data"))
 

@@ -37,6 +37,7 @@ def upgrade() -> None:
         sa.Column("held_until", sa.DateTime(timezone=True), nullable=False),
         sa.Column("fingerprint", sa.Text(), nullable=True),
         sa.Column("answer", sa.LargeBinary(), nullable=True),
+        sa.Column("had_effect", sa.Boolean(), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("user_id", "key", name=op.f("pk_idempotency_keys")),
@@ -44,6 +45,13 @@ def upgrade() -> None:
     with op.batch_alter_table("idempotency_keys", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_idempotency_keys_expires_at"), ["expires_at"], unique=False)
 
+    op.create_table(
+        "leaderships",
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("holder", sa.Text(), nullable=False),
+        sa.Column("until", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("name", name=op.f("pk_leaderships")),
+    )
     op.create_table(
         "topics",
         sa.Column("topic", sa.Text(), nullable=False),
@@ -54,6 +62,42 @@ def upgrade() -> None:
     with op.batch_alter_table("topics", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_topics_announced_at"), ["announced_at"], unique=False)
 
+    op.create_table(
+        "usage_days",
+        sa.Column("user_id", sa.Uuid(), nullable=False),
+        sa.Column("day", sa.Date(), nullable=False),
+        sa.Column("calls", sa.BigInteger(), nullable=False),
+        sa.Column("inference_calls", sa.BigInteger(), nullable=False),
+        sa.Column("prompt_tokens", sa.BigInteger(), nullable=False),
+        sa.Column("completion_tokens", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("user_id", "day", name=op.f("pk_usage_days")),
+    )
+    op.create_table(
+        "usage_durations",
+        sa.Column("deployment_id", sa.Uuid(), nullable=False),
+        sa.Column("replica_id", sa.Uuid(), nullable=False),
+        sa.Column("measure", sa.Text(), nullable=False),
+        sa.Column("bucket", sa.Integer(), nullable=False),
+        sa.Column("count", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("deployment_id", "replica_id", "measure", "bucket", name=op.f("pk_usage_durations")),
+    )
+    op.create_table(
+        "usage_journals",
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("position", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("name", name=op.f("pk_usage_journals")),
+    )
+    op.create_table(
+        "usage_served",
+        sa.Column("deployment_id", sa.Uuid(), nullable=False),
+        sa.Column("replica_id", sa.Uuid(), nullable=False),
+        sa.Column("calls", sa.BigInteger(), nullable=False),
+        sa.Column("failed_calls", sa.BigInteger(), nullable=False),
+        sa.Column("prompt_tokens", sa.BigInteger(), nullable=False),
+        sa.Column("completion_tokens", sa.BigInteger(), nullable=False),
+        sa.Column("busy_seconds", sa.Float(), nullable=False),
+        sa.PrimaryKeyConstraint("deployment_id", "replica_id", name=op.f("pk_usage_served")),
+    )
     op.create_table(
         "users",
         sa.Column("id", sa.Uuid(), nullable=False),
@@ -142,6 +186,88 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f("ix_datasets_visibility"), ["visibility"], unique=False)
 
     op.create_table(
+        "deployments",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("owner_id", sa.Uuid(), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("name_key", sa.Text(), nullable=True),
+        sa.Column("description", sa.Text(), nullable=True),
+        sa.Column("model_id", sa.Uuid(), nullable=False),
+        sa.Column("model_version", sa.Text(), nullable=False),
+        sa.Column("task", sa.Text(), nullable=False),
+        sa.Column("can_chat", sa.Boolean(), nullable=False),
+        sa.Column("context_length", sa.BigInteger(), nullable=True),
+        sa.Column("adapter", sa.Text(), nullable=True),
+        sa.Column("replicas", sa.Integer(), nullable=False),
+        sa.Column("desired_replicas", sa.Integer(), nullable=False),
+        sa.Column("hardware_spec", sa.JSON().with_variant(postgresql.JSONB(), "postgresql"), nullable=False),
+        sa.Column("auto_scaling", sa.JSON().with_variant(postgresql.JSONB(), "postgresql"), nullable=False),
+        sa.Column("inference_config", sa.JSON().with_variant(postgresql.JSONB(), "postgresql"), nullable=False),
+        sa.Column("status", sa.Text(), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=True),
+        sa.Column("intent", sa.Text(), nullable=False),
+        sa.Column("run", sa.Integer(), nullable=False),
+        sa.Column("current", sa.JSON().with_variant(postgresql.JSONB(), "postgresql"), nullable=False),
+        sa.Column("settled", sa.JSON().with_variant(postgresql.JSONB(), "postgresql"), nullable=True),
+        sa.Column("is_given_up", sa.Boolean(), nullable=False),
+        sa.Column("failures", sa.Integer(), nullable=False),
+        sa.Column("failed_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("retry_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(["owner_id"], ["users.id"], name=op.f("fk_deployments_owner_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_deployments")),
+        sa.UniqueConstraint("owner_id", "name_key", name=op.f("uq_deployments_owner_id_name_key")),
+    )
+    with op.batch_alter_table("deployments", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_deployments_status"), ["status"], unique=False)
+
+    op.create_table(
+        "finetuning_jobs",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("owner_id", sa.Uuid(), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("description", sa.Text(), nullable=True),
+        sa.Column("base_model_id", sa.Uuid(), nullable=False),
+        sa.Column("base_version", sa.Text(), nullable=False),
+        sa.Column("adapter_base_id", sa.Uuid(), nullable=True),
+        sa.Column("adapter_base_version", sa.Text(), nullable=True),
+        sa.Column("dataset_id", sa.Uuid(), nullable=False),
+        sa.Column("eval_dataset_id", sa.Uuid(), nullable=True),
+        sa.Column("algorithm", sa.Text(), nullable=False),
+        sa.Column("hyperparameters", sa.JSON().with_variant(postgresql.JSONB(), "postgresql"), nullable=False),
+        sa.Column("config", sa.JSON().with_variant(postgresql.JSONB(), "postgresql"), nullable=False),
+        sa.Column("status", sa.Text(), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=True),
+        sa.Column("run", sa.Integer(), nullable=False),
+        sa.Column("admitted", sa.Boolean(), nullable=False),
+        sa.Column("cancel_requested_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("step", sa.BigInteger(), nullable=False),
+        sa.Column("total_steps", sa.BigInteger(), nullable=True),
+        sa.Column("percentage", sa.Double(), nullable=False),
+        sa.Column("eta_seconds", sa.Double(), nullable=True),
+        sa.Column("device", sa.Text(), nullable=True),
+        sa.Column("precision", sa.Text(), nullable=True),
+        sa.Column("trainable_parameters", sa.BigInteger(), nullable=True),
+        sa.Column("result_model_id", sa.Uuid(), nullable=False),
+        sa.Column("result_name", sa.Text(), nullable=False),
+        sa.Column("result_version", sa.Text(), nullable=True),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("started_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("finished_at", sa.DateTime(timezone=True), nullable=True),
+        sa.ForeignKeyConstraint(["owner_id"], ["users.id"], name=op.f("fk_finetuning_jobs_owner_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_finetuning_jobs")),
+    )
+    with op.batch_alter_table("finetuning_jobs", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_finetuning_jobs_adapter_base_id"), ["adapter_base_id"], unique=False)
+        batch_op.create_index(batch_op.f("ix_finetuning_jobs_base_model_id"), ["base_model_id"], unique=False)
+        batch_op.create_index(batch_op.f("ix_finetuning_jobs_dataset_id"), ["dataset_id"], unique=False)
+        batch_op.create_index(batch_op.f("ix_finetuning_jobs_eval_dataset_id"), ["eval_dataset_id"], unique=False)
+        batch_op.create_index(batch_op.f("ix_finetuning_jobs_owner_id"), ["owner_id"], unique=False)
+        batch_op.create_index(batch_op.f("ix_finetuning_jobs_status"), ["status"], unique=False)
+
+    op.create_table(
         "mail_tokens",
         sa.Column("token_hash", sa.Text(), nullable=False),
         sa.Column("user_id", sa.Uuid(), nullable=False),
@@ -199,6 +325,96 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f("ix_sessions_user_id"), ["user_id"], unique=False)
 
     op.create_table(
+        "deployment_changes",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("deployment_id", sa.Uuid(), nullable=False),
+        sa.Column("replica_id", sa.Uuid(), nullable=True),
+        sa.Column("before", sa.Text(), nullable=True),
+        sa.Column("after", sa.Text(), nullable=False),
+        sa.Column("run", sa.Integer(), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=True),
+        sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["deployment_id"], ["deployments.id"], name=op.f("fk_deployment_changes_deployment_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_deployment_changes")),
+    )
+    with op.batch_alter_table("deployment_changes", schema=None) as batch_op:
+        batch_op.create_index("ix_deployment_changes_deployment_id_id", ["deployment_id", "id"], unique=False)
+
+    op.create_table(
+        "deployment_log",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("deployment_id", sa.Uuid(), nullable=False),
+        sa.Column("replica_id", sa.Uuid(), nullable=True),
+        sa.Column("level", sa.Text(), nullable=False),
+        sa.Column("message", sa.Text(), nullable=False),
+        sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["deployment_id"], ["deployments.id"], name=op.f("fk_deployment_log_deployment_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_deployment_log")),
+    )
+    with op.batch_alter_table("deployment_log", schema=None) as batch_op:
+        batch_op.create_index("ix_deployment_log_deployment_id_id", ["deployment_id", "id"], unique=False)
+
+    op.create_table(
+        "finetuning_checkpoints",
+        sa.Column("job_id", sa.Uuid(), nullable=False),
+        sa.Column("step", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("size", sa.BigInteger(), nullable=False),
+        sa.Column("files_key", sa.Text(), nullable=True),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["job_id"], ["finetuning_jobs.id"], name=op.f("fk_finetuning_checkpoints_job_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("job_id", "step", name=op.f("pk_finetuning_checkpoints")),
+    )
+    op.create_table(
+        "finetuning_log_lines",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("job_id", sa.Uuid(), nullable=False),
+        sa.Column("level", sa.Text(), nullable=False),
+        sa.Column("message", sa.Text(), nullable=False),
+        sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["job_id"], ["finetuning_jobs.id"], name=op.f("fk_finetuning_log_lines_job_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_finetuning_log_lines")),
+    )
+    with op.batch_alter_table("finetuning_log_lines", schema=None) as batch_op:
+        batch_op.create_index("ix_finetuning_log_lines_job_id_id", ["job_id", "id"], unique=False)
+
+    op.create_table(
+        "finetuning_points",
+        sa.Column("job_id", sa.Uuid(), nullable=False),
+        sa.Column("step", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("epoch", sa.Double(), nullable=False),
+        sa.Column("loss", sa.Double(), nullable=True),
+        sa.Column("eval_loss", sa.Double(), nullable=True),
+        sa.Column("learning_rate", sa.Double(), nullable=True),
+        sa.Column("grad_norm", sa.Double(), nullable=True),
+        sa.Column("tokens_per_second", sa.Double(), nullable=True),
+        sa.Column("tokens", sa.BigInteger(), nullable=True),
+        sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(["job_id"], ["finetuning_jobs.id"], name=op.f("fk_finetuning_points_job_id"), ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("job_id", "step", name=op.f("pk_finetuning_points")),
+    )
+    op.create_table(
+        "finetuning_status_changes",
+        sa.Column("job_id", sa.Uuid(), nullable=False),
+        sa.Column("number", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("before", sa.Text(), nullable=True),
+        sa.Column("after", sa.Text(), nullable=False),
+        sa.Column("run", sa.Integer(), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=True),
+        sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["job_id"], ["finetuning_jobs.id"], name=op.f("fk_finetuning_status_changes_job_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("job_id", "number", name=op.f("pk_finetuning_status_changes")),
+    )
+    op.create_table(
         "model_likes",
         sa.Column("model_id", sa.Uuid(), nullable=False),
         sa.Column("user_id", sa.Uuid(), nullable=False),
@@ -235,16 +451,58 @@ def upgrade() -> None:
     with op.batch_alter_table("model_versions", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_model_versions_owner_id"), ["owner_id"], unique=False)
 
+    op.create_table(
+        "replicas",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("deployment_id", sa.Uuid(), nullable=False),
+        sa.Column("run", sa.Integer(), nullable=False),
+        sa.Column("revision", sa.Integer(), nullable=False),
+        sa.Column("host", sa.Text(), nullable=False),
+        sa.Column("status", sa.Text(), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=True),
+        sa.Column("address", sa.Text(), nullable=True),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("started_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("ready_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("stopping_at", sa.DateTime(timezone=True), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["deployment_id"], ["deployments.id"], name=op.f("fk_replicas_deployment_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_replicas")),
+    )
+    with op.batch_alter_table("replicas", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_replicas_deployment_id"), ["deployment_id"], unique=False)
+
     # ### end Alembic commands ###
 
 
 def downgrade() -> None:
     # ### commands auto generated by Alembic - please adjust! ###
+    with op.batch_alter_table("replicas", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_replicas_deployment_id"))
+
+    op.drop_table("replicas")
     with op.batch_alter_table("model_versions", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_model_versions_owner_id"))
 
     op.drop_table("model_versions")
     op.drop_table("model_likes")
+    op.drop_table("finetuning_status_changes")
+    op.drop_table("finetuning_points")
+    with op.batch_alter_table("finetuning_log_lines", schema=None) as batch_op:
+        batch_op.drop_index("ix_finetuning_log_lines_job_id_id")
+
+    op.drop_table("finetuning_log_lines")
+    op.drop_table("finetuning_checkpoints")
+    with op.batch_alter_table("deployment_log", schema=None) as batch_op:
+        batch_op.drop_index("ix_deployment_log_deployment_id_id")
+
+    op.drop_table("deployment_log")
+    with op.batch_alter_table("deployment_changes", schema=None) as batch_op:
+        batch_op.drop_index("ix_deployment_changes_deployment_id_id")
+
+    op.drop_table("deployment_changes")
     with op.batch_alter_table("sessions", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_sessions_user_id"))
         batch_op.drop_index("ix_sessions_expires_at")
@@ -258,6 +516,19 @@ def downgrade() -> None:
         batch_op.drop_index(batch_op.f("ix_mail_tokens_user_id"))
 
     op.drop_table("mail_tokens")
+    with op.batch_alter_table("finetuning_jobs", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_finetuning_jobs_status"))
+        batch_op.drop_index(batch_op.f("ix_finetuning_jobs_owner_id"))
+        batch_op.drop_index(batch_op.f("ix_finetuning_jobs_eval_dataset_id"))
+        batch_op.drop_index(batch_op.f("ix_finetuning_jobs_dataset_id"))
+        batch_op.drop_index(batch_op.f("ix_finetuning_jobs_base_model_id"))
+        batch_op.drop_index(batch_op.f("ix_finetuning_jobs_adapter_base_id"))
+
+    op.drop_table("finetuning_jobs")
+    with op.batch_alter_table("deployments", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_deployments_status"))
+
+    op.drop_table("deployments")
     with op.batch_alter_table("datasets", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_datasets_visibility"))
 
@@ -272,10 +543,15 @@ def downgrade() -> None:
 
     op.drop_table("work_items")
     op.drop_table("users")
+    op.drop_table("usage_served")
+    op.drop_table("usage_journals")
+    op.drop_table("usage_durations")
+    op.drop_table("usage_days")
     with op.batch_alter_table("topics", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_topics_announced_at"))
 
     op.drop_table("topics")
+    op.drop_table("leaderships")
     with op.batch_alter_table("idempotency_keys", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_idempotency_keys_expires_at"))
 
