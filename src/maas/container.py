@@ -48,9 +48,12 @@ from maas.application.finetuning.train_model import TrainModel
 from maas.application.idempotency import Idempotency
 from maas.application.identity import Accounts, Authentication, PersonalApiKeys, SignIn
 from maas.application.inference.asking import TextAsking
+from maas.application.inference.batch_answers import BatchAnswers
+from maas.application.inference.batch_work import BatchWork
+from maas.application.inference.batches import Batches
 from maas.application.inference.chat import Chat, Completion
 from maas.application.inference.embedding import Embedding
-from maas.application.inference.metering import Metering
+from maas.application.inference.metering import CollectedUsage, Metering
 from maas.application.inference.routing import Router
 from maas.application.inference.served_models import ServedModels
 from maas.application.ports.clock import Clock
@@ -183,7 +186,7 @@ class Container(containers.DeclarativeContainer):
     limit_numbers = Singleton(_limit_numbers, settings)
     limits = Singleton(Limits, unit_of_work=unit_of_work, limiter=rate_limiter, clock=clock, numbers=limit_numbers)
     api_calls = Singleton(ApiCalls, limits=limits, journal=usage_journal, clock=clock)
-    usage_flush = Singleton(UsageFlush, unit_of_work=unit_of_work, journal=usage_journal)
+    usage_flush = Singleton(UsageFlush, unit_of_work=unit_of_work, journal=usage_journal, clock=clock)
 
     # Identity.
     mailer: providers.Provider[Any] = Singleton(_mailer, settings, clock)
@@ -303,9 +306,28 @@ class Container(containers.DeclarativeContainer):
     completion = Singleton(Completion, asking=text_asking)
     embedding = Singleton(Embedding, router=router, embedder=embedder, metering=metering)
     served_models = Singleton(ServedModels, unit_of_work=unit_of_work, router=router)
+    batch_answers = Singleton(BatchAnswers, chat=chat, completion=completion, embedding=embedding, patience_seconds=30.0)
+    batches = Singleton(
+        Batches, unit_of_work=unit_of_work, file_store=file_store, router=router, answers=batch_answers, clock=clock
+    )
+    # What a batch that goes on by itself has used is counted with its results, not in the journal.
+    collected_usage = Singleton(CollectedUsage)
+    batch_metering = Singleton(Metering, journal=collected_usage, clock=clock)
+    batch_asking = Singleton(TextAsking, router=router, generator=text_generator, metering=batch_metering)
+    patient_batch_answers = Singleton(
+        BatchAnswers,
+        chat=Singleton(Chat, asking=batch_asking),
+        completion=Singleton(Completion, asking=batch_asking),
+        embedding=Singleton(Embedding, router=router, embedder=embedder, metering=batch_metering),
+        patience_seconds=60.0,
+        collected=collected_usage,
+    )
+    batch_work = Singleton(
+        BatchWork, unit_of_work=unit_of_work, file_store=file_store, router=router, answers=patient_batch_answers, clock=clock
+    )
 
     # What workers do: handlers of leased work, and reactions to events by name.
-    work_handlers = providers.Callable(_handlers, import_model, train_model)
+    work_handlers = providers.Callable(_handlers, import_model, train_model, batch_work)
     reactions = providers.Callable(
         _reactions,
         remove_model_files=remove_model_files,

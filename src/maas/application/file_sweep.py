@@ -15,6 +15,8 @@ KEPT_LOOKED_AT_EVERY = timedelta(minutes=10)
 _ROOTS: Mapping[str, Callable[[UnitOfWork], Collection[str]]] = {
     "models": lambda work: work.model_versions.roots(),
     "datasets": lambda work: work.datasets.roots(),
+    "batches": lambda work: work.batches.roots(),
+    "batch-parts": lambda work: work.batches.roots(),
 }
 """Where trees lie that belong to a row, and who knows their rows."""
 

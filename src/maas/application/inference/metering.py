@@ -4,15 +4,36 @@ import threading
 import time
 from collections.abc import Collection
 from dataclasses import dataclass
+from typing import Protocol
 from uuid import UUID
 
 from maas.application.actor import Actor
 from maas.application.ports.clock import Clock
-from maas.application.ports.usage_journal import UsageJournal
 from maas.domain.errors import InferenceFailed, InferenceUnavailable, MaasError
 from maas.domain.inference.conversation import TokenUsage
 from maas.domain.serving.deployment import Deployment
 from maas.domain.usage import UsageEntry, UsageKind
+
+
+class UsageRecorder(Protocol):
+    """Takes entries: the journal, or what collects them for a transaction."""
+
+    def record(self, entry: UsageEntry) -> None: ...
+
+
+class CollectedUsage:
+    """Keeps the newest entry of each thread until that takes it."""
+
+    def __init__(self) -> None:
+        self._kept = threading.local()
+
+    def record(self, entry: UsageEntry) -> None:
+        self._kept.entry = entry
+
+    def take(self) -> UsageEntry | None:
+        entry: UsageEntry | None = getattr(self._kept, "entry", None)
+        self._kept.entry = None
+        return entry
 
 
 class Meter:
@@ -28,7 +49,7 @@ class Meter:
         actor: Actor,
         deployment: Deployment,
         kind: UsageKind,
-        journal: UsageJournal,
+        journal: UsageRecorder,
         clock: Clock,
         parts: int = 1,
         repeats: Collection[int] = (),
@@ -97,7 +118,7 @@ class Meter:
 class Metering:
     """Begins meters."""
 
-    journal: UsageJournal
+    journal: UsageRecorder
     clock: Clock
 
     def begin(

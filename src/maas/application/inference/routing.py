@@ -44,10 +44,14 @@ class Router:
 
     def route(self, actor: Actor, deployment_id: UUID) -> Route:
         """Return the way to a deployment that `actor` may use, or raise NotFound."""
-        route = self._fresh(deployment_id) or self._read(deployment_id)
+        route = self.known(deployment_id)
         if not actor.is_admin and route.deployment.owner_id != actor.user_id:
             raise NotFound
         return route
+
+    def known(self, deployment_id: UUID) -> Route:
+        """Return the way to a deployment, whoever may use it, or raise NotFound."""
+        return self._fresh(deployment_id) or self._read(deployment_id)
 
     def route_by_name(self, actor: Actor, name: str) -> Route:
         """Return the way to the caller's own deployment of this name, or raise NotFound."""

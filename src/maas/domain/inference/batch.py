@@ -12,6 +12,7 @@ from maas.domain.events import Event
 from maas.domain.inference.answers import EmbeddedTexts, WrittenText
 from maas.domain.inference.conversation import Message
 from maas.domain.naming import checked_name
+from maas.domain.usage import UsageEntry
 
 MOST_IN_PLACE = 100
 MOST_IN_ALL = 50_000
@@ -42,11 +43,12 @@ class BatchItem:
 
 @dataclass(frozen=True, kw_only=True)
 class BatchResult:
-    """What became of a request: an answer, or an error."""
+    """What became of a request: an answer, or an error. `used` is what is still to be counted for it."""
 
     id: str
     answer: WrittenText | EmbeddedTexts | None = None
     error: MaasError | None = None
+    used: UsageEntry | None = None
 
 
 class BatchStatus(StrEnum):

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from types import ModuleType
 
-from maas.entrypoints.http import datasets, deployments, finetuning, identity, inference, models, openai_api
+from maas.entrypoints.http import batches, datasets, deployments, finetuning, identity, inference, models, openai_api
 
-MODULES: Sequence[ModuleType] = (datasets, deployments, finetuning, identity, inference, models, openai_api)
+MODULES: Sequence[ModuleType] = (batches, datasets, deployments, finetuning, identity, inference, models, openai_api)
 """A capability's module joins here once it has routes; the container is wired to each."""
