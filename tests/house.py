@@ -30,7 +30,7 @@ from maas.application.actor import Actor
 from maas.application.work import WorkHandler
 from maas.container import Container
 from maas.domain.identity import Role
-from maas.entrypoints.http.assembly import assemble
+from maas.entrypoints.api.assembly import assemble
 from maas.entrypoints.worker.loop import Worker, WorkerOptions
 from maas.settings import Settings
 

@@ -45,7 +45,17 @@ def running_postgres() -> Iterator[str]:
 
 def _serve(folder: Path, home: Path, user: str | None) -> Iterator[str]:
     data = home / "data"
-    initdb = [folder / "initdb", "-D", data, "-U", "maas", "--auth=trust", "--encoding=UTF8", "--no-sync", "--locale=C.UTF-8"]
+    initdb = [
+        str(folder / "initdb"),
+        "-D",
+        str(data),
+        "-U",
+        "maas",
+        "--auth=trust",
+        "--encoding=UTF8",
+        "--no-sync",
+        "--locale=C.UTF-8",
+    ]
     subprocess.run(initdb, check=True, user=user, cwd=home, capture_output=True, env={"PATH": os.environ["PATH"]})
     port = _free_port()
     options = [
@@ -71,7 +81,7 @@ def _serve(folder: Path, home: Path, user: str | None) -> Iterator[str]:
 
 
 def _wait_until_ready(folder: Path, home: Path, port: int, server: "subprocess.Popen[bytes]") -> None:
-    command = [folder / "pg_isready", "-h", "127.0.0.1", "-p", str(port), "-t", "1"]
+    command = [str(folder / "pg_isready"), "-h", "127.0.0.1", "-p", str(port), "-t", "1"]
     for _ in range(600):
         if server.poll() is not None:
             raise RuntimeError((home / "log").read_text())

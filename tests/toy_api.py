@@ -16,8 +16,9 @@ from maas.application.usage import CallAllowance
 from maas.domain.errors import NotFound, RateLimited, TokenExpired, Unauthenticated
 from maas.domain.identity import Permission, Role
 from maas.domain.paging import Page
+from maas.entrypoints.api.application import build_application
 from maas.entrypoints.http.access import Gate
-from maas.entrypoints.http.app import HttpParts, build_app
+from maas.entrypoints.http.app import HttpParts
 from maas.entrypoints.http.blueprint import Blueprint
 from maas.entrypoints.http.body import BodyStream
 from maas.entrypoints.http.client_watch import given_up_with_client
@@ -246,7 +247,7 @@ def make_app(sessions: Sessions | None = None, checks: Mapping[str, PartCheck] |
     sessions = sessions or Sessions()
     sign_in = SignIn(authenticate=sessions.authenticate, count_call=sessions.count_call)
     parts = HttpParts(sign_in=sign_in, readiness=Readiness(checks or {}), **options)
-    app = build_app(parts, [blueprint, openai], [sockets])
+    app = build_application(parts, [blueprint, openai], [sockets])
     app.extensions["toy"] = sessions
     return app
 

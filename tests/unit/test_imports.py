@@ -9,7 +9,7 @@ _FORBIDDEN = "torch transformers peft accelerate safetensors faiss datasets sent
 _PROBE = "import sys; import {module}; print(*(name for name in {forbidden!r}.split() if name in sys.modules))"
 
 
-@pytest.mark.parametrize("module", ["maas.entrypoints.http.assembly", "maas.entrypoints.worker.loop", "maas.entrypoints.cli.app"])
+@pytest.mark.parametrize("module", ["maas.entrypoints.api.assembly", "maas.entrypoints.worker.loop", "maas.entrypoints.cli.app"])
 def test_no_process_of_the_platform_imports_models_libraries(module: str) -> None:
     probe = _PROBE.format(module=module, forbidden=_FORBIDDEN)
 

@@ -17,8 +17,9 @@
 A message is an English format string with its values, so that the entrypoint can say it in another language.
 """
 
+import dataclasses
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +29,7 @@ class Problem:
     field: str
     template: str
     code: str = "VALIDATION_002"
-    values: dict[str, object] = field(default_factory=dict)
+    values: dict[str, object] = dataclasses.field(default_factory=dict)
     line: int | None = None
 
     @property
@@ -239,8 +240,8 @@ class InferenceUnavailable(InferenceFailed):
 
     retry_after_seconds: int
 
-    def __init__(self, template: str, /, *, retry_after_seconds: int = 5, **values: object) -> None:
-        super().__init__(template, **values)
+    def __init__(self, template: str, /, *, retry_after_seconds: int = 5, field: str | None = None, **values: object) -> None:
+        super().__init__(template, field=field, problems=(), **values)
         self.retry_after_seconds = retry_after_seconds
 
 
@@ -264,8 +265,8 @@ class PlatformUnavailable(MaasError):
     code = "SYSTEM_002"
     retry_after_seconds: int
 
-    def __init__(self, template: str, /, *, retry_after_seconds: int = 5, **values: object) -> None:
-        super().__init__(template, **values)
+    def __init__(self, template: str, /, *, retry_after_seconds: int = 5, field: str | None = None, **values: object) -> None:
+        super().__init__(template, field=field, problems=(), **values)
         self.retry_after_seconds = retry_after_seconds
 
 

@@ -17,7 +17,7 @@ def event_payload(event: Event) -> dict[str, object]:
 def read_event(kind: type[Event], payload: dict[str, object]) -> Event:
     """Make an event of `kind` from what `event_payload` returned."""
     hints = get_type_hints(kind)
-    return kind(**{name: _loaded(hints[name], value) for name, value in payload.items()})
+    return kind(**{name: _loaded(hints[name], value) for name, value in payload.items()})  # type: ignore[arg-type] # typed by the event's own hints
 
 
 def _dumped(value: object) -> object:

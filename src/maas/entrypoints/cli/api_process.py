@@ -3,7 +3,7 @@
 from flask import Flask
 
 from maas.container import Container
-from maas.entrypoints.http.assembly import assemble
+from maas.entrypoints.api.assembly import assemble
 from maas.entrypoints.usage_thread import start_usage_thread
 from maas.settings import Settings
 

@@ -29,9 +29,6 @@ from maas.entrypoints.http.request import PlatformRequest
 from maas.entrypoints.http.schemas import StrictSchema
 from maas.entrypoints.http.sign_in import SignIn
 from maas.entrypoints.http.system import register_system_routes
-from maas.entrypoints.websocket.hub import SocketHub
-from maas.entrypoints.websocket.routes import SocketParts, SocketRoutes, register_sockets
-from maas.entrypoints.websocket.sign_in import OpenSockets
 
 NOBODY = UUID(int=0)
 _UUID = re.compile(r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}", re.ASCII)
@@ -47,11 +44,9 @@ class HttpParts:
     draining: Draining = field(default_factory=Draining)
     most_streams: int = 400
     """At once, in this process; with the WebSockets fewer than the server's threads, so that other calls are still answered."""
-    most_sockets: int = 400
-    most_sockets_per_user: int = 100
 
 
-def build_app(parts: HttpParts, blueprints: Iterable[Blueprint], sockets: Iterable[SocketRoutes] = ()) -> Flask:
+def build_app(parts: HttpParts, blueprints: Iterable[Blueprint]) -> Flask:
     """Return the application with these parts and routes."""
     app = Flask("maas", static_folder=None)
     app.request_class = PlatformRequest
@@ -68,18 +63,8 @@ def build_app(parts: HttpParts, blueprints: Iterable[Blueprint], sockets: Iterab
     register_hooks(app, parts.sign_in, measures)
     for blueprint in blueprints:
         api.register_blueprint(blueprint)
-    register_sockets(app, _socket_parts(parts), sockets)
     register_system_routes(app, api, measures, parts.readiness)
     return app
-
-
-def _socket_parts(parts: HttpParts) -> SocketParts:
-    return SocketParts(
-        sign_in=parts.sign_in,
-        hub=SocketHub(parts.draining),
-        open_sockets=OpenSockets(parts.sign_in, most_per_user=parts.most_sockets_per_user),
-        slots=StreamSlots(parts.most_sockets),
-    )
 
 
 _SETTINGS = {

@@ -7,8 +7,9 @@ from flask import Flask
 from sqlalchemy import Engine, text
 
 from maas.container import Container
+from maas.entrypoints.api.application import SocketNumbers, build_application
 from maas.entrypoints.http import blueprints
-from maas.entrypoints.http.app import HttpParts, build_app
+from maas.entrypoints.http.app import HttpParts
 from maas.entrypoints.http.client_address import TrustedProxies
 from maas.entrypoints.http.draining import Draining
 from maas.entrypoints.http.readiness import PartCheck, Readiness
@@ -33,13 +34,12 @@ def assemble(container: Container, draining: Draining | None = None) -> Flask:
         idempotency=container.idempotency(),
         draining=draining or Draining(),
         most_streams=settings.most_streams,
-        most_sockets=settings.most_sockets,
-        most_sockets_per_user=settings.max_websockets,
     )
-    return build_app(
+    return build_application(
         parts,
         [module.blueprint for module in blueprints.MODULES],
         [module.routes for module in capabilities.MODULES],
+        SocketNumbers(most=settings.most_sockets, most_per_user=settings.max_websockets),
     )
 
 
