@@ -74,7 +74,7 @@ def _lora(spec: Any) -> Any:
 
 def _trl(spec: Any) -> tuple[float, int]:
     """Train by trl's SFTTrainer as it comes, or with `options` of its configuration."""
-    from datasets import Dataset
+    from datasets import Dataset  # type: ignore[import-not-found,unused-ignore]
     from transformers import AutoTokenizer
     from trl import SFTConfig, SFTTrainer
 

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from statistics import median
+from statistics import mean, median
 from typing import Any
 
 from maas.entrypoints.cli.bench.bench import Bench, Models
@@ -46,10 +46,10 @@ def _steps(bench: Bench, models: Models, ports: tuple[int, int], name: str, most
 
 
 def _step_ms(streams: Sequence[Stream]) -> float:
-    """Return the usual time between tokens while all streams run."""
+    """Return the mean time between tokens while all streams run, of the usual stream."""
     since = max(stream.arrivals[0] for stream in streams)
     until = min(stream.arrivals[-1] for stream in streams)
-    return 1000 * median(gap for stream in streams for gap in gaps(stream.arrivals, since=since, until=until))
+    return 1000 * median(mean(gaps(stream.arrivals, since=since, until=until)) for stream in streams)
 
 
 def _newcomers(bench: Bench, models: Models, port: int, name: str, prompt: Sequence[int]) -> Iterator[Figure]:

@@ -113,16 +113,14 @@ def _read_all(held: Held) -> None:
     with selectors.DefaultSelector() as selector:
         for connection in held.connections:
             connection.settimeout(0)
-            selector.register(connection, selectors.EVENT_READ)
+            selector.register(connection, selectors.EVENT_READ, connection)
         while not held.ended.is_set():
             for key, _ in selector.select(0.2):
-                connection = key.fileobj
-                assert isinstance(connection, socket.socket)
-                part = connection.recv(65536)
+                part = key.data.recv(65536)
                 held.events += part.count(b'"choices"')
                 if not part:
                     held.closed += 1
-                    selector.unregister(connection)
+                    selector.unregister(key.fileobj)
 
 
 def _content_length(answer_head: bytes) -> int:

@@ -48,7 +48,8 @@ class Platform:
         return {one.pid: " ".join(one.cmdline()).strip() for one in everything if one.is_running()}
 
     def pids(self, role: str) -> list[int]:
-        return [pid for pid, line in self.processes().items() if line.startswith(f"maas {role}")]
+        """Return the processes of a role; gunicorn writes its name in brackets."""
+        return [pid for pid, line in self.processes().items() if line.startswith(f"maas {role}") or f"[maas {role}]" in line]
 
     def call(
         self, method: str, path: str, body: Any = None, *, headers: Mapping[str, str], expected: Sequence[int] = (200, 201)
@@ -97,8 +98,11 @@ def signed_in(data_dir: Path, username: str = "bench") -> dict[str, str]:
 
     container = Container(settings=Settings.load(data_dir=data_dir))
     email = f"{username}@example.com"
-    container.accounts().create(username=username, email=email, password=_PASSWORD, role=Role.USER)
-    session = container.sign_in().sign_in(email=email, password=_PASSWORD, address="127.0.0.1")
+    try:
+        container.accounts().create(username=username, email=email, password=_PASSWORD, role=Role.USER)
+        session = container.sign_in().sign_in(email=email, password=_PASSWORD, address="127.0.0.1")
+    finally:
+        container.engine().dispose()
     return {"Authorization": f"Bearer {session.tokens.access_token}", "Accept-Language": "en"}
 
 

@@ -1,0 +1,1 @@
+"""The bench, shrunk until it only shows that it works."""
