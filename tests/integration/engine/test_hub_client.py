@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from huggingface_hub import InferenceClient
+from huggingface_hub import ChatCompletionInputStreamOptions, InferenceClient
 from huggingface_hub.errors import HfHubHTTPError, ValidationError
 from openai import OpenAI
 
@@ -57,7 +57,7 @@ class TestHub:
 
     def test_chat_as_a_stream(self, client: InferenceClient) -> None:
         whole = client.chat_completion([{"role": "user", "content": "hi"}], max_tokens=9, temperature=0)
-        options = {"include_usage": True}
+        options = ChatCompletionInputStreamOptions(include_usage=True)
         chunks = list(
             client.chat_completion(
                 [{"role": "user", "content": "hi"}], max_tokens=9, temperature=0, stream=True, stream_options=options

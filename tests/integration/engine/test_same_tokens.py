@@ -4,6 +4,7 @@ import random
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,9 +15,18 @@ from tests.integration.trainer.tiny import FAMILIES
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
 
-@pytest.fixture(scope="module", params=FAMILIES)
+MODELS: dict[str, tuple[str, dict[str, Any]]] = {
+    **{family: (family, {}) for family in FAMILIES},
+    # Wide enough for packed layers, and with fewer heads of keys.
+    "wide qwen2": ("qwen2", {"hidden_size": 512, "intermediate_size": 768, "num_attention_heads": 8, "initializer_range": 0.1}),
+    "wide gpt2": ("gpt2", {"n_embd": 384, "initializer_range": 0.1}),
+}
+
+
+@pytest.fixture(scope="module", params=MODELS)
 def served(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, RunningEngine]]:
-    folder = make_model(tmp_path_factory.mktemp("models") / request.param, request.param)
+    family, changes = MODELS[request.param]
+    folder = make_model(tmp_path_factory.mktemp("models") / "model", family, **changes)
     with running_engine(folder, dtype="float32", max_slots=5, prefill_token_budget=24) as engine:
         yield folder, engine
 

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from maas.programs.engine.linear import put_module
 from maas.programs.engine.lora_files import AdapterFiles, LayerChange, read_adapter
 
 Runs = list[tuple[str | None, int]]
@@ -69,11 +70,11 @@ class AdapterSet:
         changed = {layer for files in self._adapters.values() for layer in files.changes}
         for name in list(self._layers):
             if name not in changed:
-                _put(self._model, name, self._layers.pop(name).base)
+                put_module(self._model, name, self._layers.pop(name).base)
         for name in sorted(changed):
             if name not in self._layers:
                 self._layers[name] = AdaptedLinear(self._model.get_submodule(name), self._selection)
-                _put(self._model, name, self._layers[name])
+                put_module(self._model, name, self._layers[name])
             parts = [adapter.changes.get(name) for adapter in self._adapters.values()]
             self._layers[name].stack(parts)
 
@@ -153,8 +154,3 @@ def _scales(changes: list[LayerChange | None]) -> Tensor:
     ones = torch.ones_like(shape.up[0])
     rows = [ones if change is None or change.scale is None else change.scale for change in changes]
     return torch.stack([*rows, ones])
-
-
-def _put(model: Any, name: str, module: nn.Module) -> None:
-    parent, _, child = name.rpartition(".")
-    setattr(model.get_submodule(parent) if parent else model, child, module)

@@ -39,7 +39,7 @@ class TextModel:
         self.end_ids = _end_ids(self._model)
         self.vocabulary: int = self._model.get_input_embeddings().num_embeddings
         self._check_attention(name)
-        pack_linears(self._model, self.dtype, self.parameters)
+        pack_linears(self._model, device, self.parameters)
         self.adapters = AdapterSet(self._model)
         self.cache_tokens = self._cache_tokens(spec)
         self.context = min(_context(config, spec.max_context), self.cache_tokens)
