@@ -1,7 +1,7 @@
 """What every repository of usage does."""
 
 import threading
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from uuid import UUID
 
 import pytest
@@ -78,15 +78,21 @@ def test_a_journal_moves_only_from_where_it_stands(units: UnitOfWorkFactory) -> 
         assert [work.usage.position(name) for name in ("a", "b", "c")] == [30, 5, 0]
 
 
-def test_a_journal_is_forgotten(units: UnitOfWorkFactory) -> None:
+def test_a_journal_that_ended_is_known_for_some_time(units: UnitOfWorkFactory) -> None:
+    ended_at = datetime(2026, 3, 1, tzinfo=UTC)
     with units() as work:
-        work.usage.advance("a", position=0, to=10)
-    with units() as work:
-        work.usage.forget("a")
-        work.usage.forget("unknown")
+        for name in ("a", "b", "c"):
+            work.usage.advance(name, position=0, to=10)
+        work.usage.end("a", at=ended_at)
+        work.usage.end("b", at=ended_at + timedelta(hours=1))
+        work.usage.end("unknown", at=ended_at)
 
+    with units() as work:
+        moved = work.usage.advance("a", position=0, to=10)
+        work.usage.forget_ended(before=ended_at + timedelta(minutes=1))
     with units(read_only=True) as work:
-        assert work.usage.position("a") == 0
+        assert not moved
+        assert [work.usage.position(name) for name in ("a", "b", "c")] == [0, 10, 10]
 
 
 def test_nothing_counts_of_what_is_rolled_back(units: UnitOfWorkFactory) -> None:

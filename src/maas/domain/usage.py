@@ -178,7 +178,7 @@ def deployment_usage(parts: Mapping[UUID, Served]) -> DeploymentUsage:
 def _bucket_of(seconds: float) -> int:
     if not seconds > _SHORTEST_SECONDS:
         return 0
-    return min(_LAST_BUCKET, 1 + int(math.log(seconds / _SHORTEST_SECONDS) / _GROWTH))
+    return 1 + int(min(_LAST_BUCKET - 1, math.log(seconds / _SHORTEST_SECONDS) / _GROWTH))
 
 
 def _seconds_of(bucket: int) -> float:

@@ -1,7 +1,7 @@
 """Sums of usage in SQL."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import date
+from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
@@ -40,8 +40,11 @@ class SqlUsage(Usage):
         at = (usage_journals.c.name == journal, usage_journals.c.position == position)
         return self._connection.execute(usage_journals.update().where(*at).values(position=to)).rowcount == 1
 
-    def forget(self, journal: str) -> None:
-        self._connection.execute(usage_journals.delete().where(usage_journals.c.name == journal))
+    def end(self, journal: str, *, at: datetime) -> None:
+        self._connection.execute(usage_journals.update().where(usage_journals.c.name == journal).values(ended_at=at))
+
+    def forget_ended(self, *, before: datetime) -> None:
+        self._connection.execute(usage_journals.delete().where(usage_journals.c.ended_at < before))
 
     def days_of(self, user_id: UUID, *, first: date, last: date) -> Sequence[UserDay]:
         columns = usage_days.c

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import orjson
@@ -161,7 +162,7 @@ def _entry(line: bytes, journal: str) -> UsageEntry | None:
         return None
 
 
-def _with_inference(entry: UsageEntry, values: list[object]) -> UsageEntry:
+def _with_inference(entry: UsageEntry, values: list[Any]) -> UsageEntry:
     deployment_id, replica_id, model_id, prompt_tokens, completion_tokens, latency_seconds, first_token_seconds, failed = values
     return UsageEntry(
         user_id=entry.user_id,
@@ -170,13 +171,13 @@ def _with_inference(entry: UsageEntry, values: list[object]) -> UsageEntry:
         deployment_id=_id(deployment_id),
         replica_id=_id(replica_id),
         model_id=_id(model_id),
-        prompt_tokens=prompt_tokens,  # type: ignore[arg-type] # the checksum says that we wrote these values ourselves
-        completion_tokens=completion_tokens,  # type: ignore[arg-type]
-        latency_seconds=latency_seconds,  # type: ignore[arg-type]
-        first_token_seconds=first_token_seconds,  # type: ignore[arg-type]
+        prompt_tokens=int(prompt_tokens),
+        completion_tokens=int(completion_tokens),
+        latency_seconds=float(latency_seconds),
+        first_token_seconds=None if first_token_seconds is None else float(first_token_seconds),
         failed=bool(failed),
     )
 
 
-def _id(value: object) -> UUID | None:
-    return UUID(str(value)) if value is not None else None
+def _id(value: str | None) -> UUID | None:
+    return None if value is None else UUID(value)

@@ -1,8 +1,13 @@
 """Summing up what processes wrote into their journals."""
 
+from datetime import timedelta
+
+from maas.application.ports.clock import Clock
 from maas.application.ports.unit_of_work import UnitOfWorkFactory
 from maas.application.ports.usage_journal import JournalPart, UsageJournal
 from maas.domain.usage import summed
+
+_ENDED_FOR = timedelta(days=1)
 
 
 class UsageFlush:
@@ -12,9 +17,10 @@ class UsageFlush:
     where another was first, nothing counts.
     """
 
-    def __init__(self, *, unit_of_work: UnitOfWorkFactory, journal: UsageJournal) -> None:
+    def __init__(self, *, unit_of_work: UnitOfWorkFactory, journal: UsageJournal, clock: Clock) -> None:
         self.unit_of_work = unit_of_work
         self.journal = journal
+        self.clock = clock
         self._positions: dict[str, int] = {}
 
     def flush(self) -> int:
@@ -32,8 +38,10 @@ class UsageFlush:
             position = self._positions[name] = part.next_position
             counted += len(part.entries)
         if self.journal.discard(name, position=position):
+            now = self.clock.now()
             with self.unit_of_work() as work:
-                work.usage.forget(name)
+                work.usage.end(name, at=now)
+                work.usage.forget_ended(before=now - _ENDED_FOR)
         return counted
 
     def _position(self, name: str) -> int:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, datetime
 from uuid import UUID
 
 from maas.adapters.persistence.memory.collections import MemoryStore, MemoryTable
@@ -25,6 +25,7 @@ class JournalPosition:
 
     name: str
     position: int = 0
+    ended_at: datetime | None = None
 
 
 class UsageTables:
@@ -57,12 +58,19 @@ class MemoryUsage(Usage):
     def advance(self, journal: str, *, position: int, to: int) -> bool:
         if self.position(journal) != position:
             return False
-        self.forget(journal)
-        self.journals_store.add(JournalPosition(name=journal, position=to))
+        found = self.journals_store.find(lambda row: row.name == journal)
+        if found is None:
+            self.journals_store.add(JournalPosition(name=journal, position=to))
+        else:
+            found.position = to
         return True
 
-    def forget(self, journal: str) -> None:
+    def end(self, journal: str, *, at: datetime) -> None:
         for row in self.journals_store.all(lambda row: row.name == journal):
+            row.ended_at = at
+
+    def forget_ended(self, *, before: datetime) -> None:
+        for row in self.journals_store.all(lambda row: row.ended_at is not None and row.ended_at < before):
             self.journals_store.remove(row)
 
     def days_of(self, user_id: UUID, *, first: date, last: date) -> Sequence[UserDay]:

@@ -6,6 +6,7 @@ People, deployments and replicas are named, not referred to: their usage outlive
 from sqlalchemy import BigInteger, Column, Date, Float, Integer, Table, Text, Uuid
 
 from maas.adapters.persistence.tables import metadata
+from maas.adapters.persistence.types import UtcDateTime
 
 usage_days = Table(
     "usage_days",
@@ -45,4 +46,5 @@ usage_journals = Table(
     metadata,
     Column("name", Text, primary_key=True),
     Column("position", BigInteger, nullable=False),
+    Column("ended_at", UtcDateTime, index=True),
 )

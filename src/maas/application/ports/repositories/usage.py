@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from datetime import date
+from datetime import date, datetime
 from uuid import UUID
 
 from maas.domain.usage import DeploymentUsage, UsageSums, UserDay
@@ -24,8 +24,12 @@ class Usage(ABC):
         """Note that a journal is in the sums as far as `to`; False, and nothing noted, where it does not stand at `position`."""
 
     @abstractmethod
-    def forget(self, journal: str) -> None:
-        """Drop the note of a journal that no longer exists."""
+    def end(self, journal: str, *, at: datetime) -> None:
+        """Note that a journal no longer exists. How far it was is still known: another may be about to count what it has read."""
+
+    @abstractmethod
+    def forget_ended(self, *, before: datetime) -> None:
+        """Drop the notes of journals that ended before a time."""
 
     @abstractmethod
     def days_of(self, user_id: UUID, *, first: date, last: date) -> Sequence[UserDay]:
