@@ -17,6 +17,7 @@ from maas.application.inference.routing import Route
 from maas.domain.errors import EngineLost, InferenceFailed, InferenceUnavailable, MaasError, ModelUnavailable, NotFound
 from maas.domain.inference.answers import EmbeddedTexts, WrittenText
 from maas.domain.inference.batch import BatchItem, BatchResult, ItemType
+from maas.domain.usage import UsageEntry
 
 # A few more than an engine has slots, so that none of these idles.
 AT_ONCE = 24
@@ -89,8 +90,11 @@ class BatchAnswers:
         try:
             answer = self._persistently(actor, item, route, cancellation)
         except MaasError as error:
-            return BatchResult(id=item.id, error=error, used=self._collected and self._collected.take())
-        return BatchResult(id=item.id, answer=answer, used=self._collected and self._collected.take())
+            return BatchResult(id=item.id, error=error, used=self._used())
+        return BatchResult(id=item.id, answer=answer, used=self._used())
+
+    def _used(self) -> UsageEntry | None:
+        return None if self._collected is None else self._collected.take()
 
     def _persistently(
         self, actor: Actor, item: BatchItem, route: FindRoute, cancellation: Cancellation

@@ -1,7 +1,6 @@
 """Batches: answered in place, or by and by."""
 
-from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
+from collections.abc import Iterator, Sequence
 from uuid import UUID
 
 from maas.application.actor import Actor
@@ -85,7 +84,7 @@ class Batches:
         with self.unit_of_work(read_only=True) as work:
             batch = work.batches.get(batch_id, visible_to=actor)
             keys = [part.files_key for part in work.batches.parts(batch.id)]
-        return _read([lambda key=key: self.file_store.local_copy(f"{key}/{RESULTS_FILE}") for key in keys])
+        return self._read(keys)
 
     def cancel(self, actor: Actor, batch_id: UUID) -> Batch:
         """End a batch; what was answered stays, and nothing more is asked."""
@@ -107,6 +106,11 @@ class Batches:
                     work.batches.add(batch)
                     work.leases.offer(BATCH_WORK, batch.id, at=batch.created_at, max_failures=MOST_FAILURES)
 
+    def _read(self, keys: Sequence[str]) -> Iterator[BatchResult]:
+        for key in keys:
+            with self.file_store.local_copy(f"{key}/{RESULTS_FILE}").open("rb") as lines:
+                yield from (result_in(line) for line in lines)
+
     def _has_row(self, batch_id: UUID) -> bool:
         with self.unit_of_work(read_only=True) as work:
             return work.batches.find(batch_id) is not None
@@ -118,9 +122,3 @@ def _check_will_answer(deployment: Deployment) -> None:
         raise ModelUnavailable("the model of this deployment could not be loaded: {reason}", reason=reason)
     if deployment.status in (DeploymentStatus.STOPPING, DeploymentStatus.STOPPED):
         raise InferenceUnavailable("the deployment is not ready to answer: it is {status}", status=deployment.status.value)
-
-
-def _read(files: Sequence[Callable[[], Path]]) -> Iterator[BatchResult]:
-    for file in files:
-        with file().open("rb") as lines:
-            yield from (result_in(line) for line in lines)

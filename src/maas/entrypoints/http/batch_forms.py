@@ -141,7 +141,7 @@ def _item(entry: Mapping[str, Any]) -> BatchItem:
         problems.append(Problem(field="data", template="Invalid input type."))
     if problems:
         raise Invalid("the input is not valid", problems=problems)
-    return BatchItem(id=entry["id"], type=ItemType(kind), **_as_tuples(load_form(_ITEMS[str(kind)], data)))
+    return BatchItem(id=entry["id"], type=ItemType(str(kind)), **_as_tuples(load_form(_ITEMS[str(kind)], data)))
 
 
 def _as_tuples(form: Mapping[str, Any]) -> dict[str, Any]:
