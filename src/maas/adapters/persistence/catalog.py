@@ -73,8 +73,9 @@ class SqlModels(Models):
 
     def like(self, model_id: UUID, *, user_id: UUID, at: datetime) -> None:
         dialect = postgresql if self._connection.dialect.name == "postgresql" else sqlite
-        row = dialect.insert(model_likes).values(model_id=model_id, user_id=user_id, liked_at=at)
-        self._count_likes(model_id, self._connection.execute(row.on_conflict_do_nothing()).rowcount)
+        row = dialect.insert(model_likes).values(model_id=model_id, user_id=user_id, liked_at=at).on_conflict_do_nothing()
+        # Not every driver tells how many rows an insert has made.
+        self._count_likes(model_id, len(self._connection.execute(row.returning(model_likes.c.model_id)).all()))
 
     def unlike(self, model_id: UUID, *, user_id: UUID) -> None:
         is_it = (model_likes.c.model_id == model_id) & (model_likes.c.user_id == user_id)

@@ -23,17 +23,25 @@ class SourceSchema(StrictSchema):
     """Where a version is imported from."""
 
     type = Choice(SourceType, required=True)
-    path = Text(load_only=True, metadata={"description": "A folder below one that the operator lists (`MAAS_IMPORT_FOLDERS`)."})
+    path = Text(metadata={"description": "A folder below one that the operator lists (`MAAS_IMPORT_FOLDERS`)."})
     repository = Text(metadata={"description": "A repository of the model hub, as `owner/name`."})
     revision = Text(metadata={"description": f"A branch, tag or commit; `{DEFAULT_REVISION}` by default."})
-    commit = Text(dump_only=True, metadata={"description": "The commit that was imported."})
-
-    def get_attribute(self, obj: Any, attr: str, default: Any) -> Any:
-        return obj.get(attr, default)
 
     @post_load
     def _make_source(self, data: dict[str, Any], **_kwargs: object) -> Source:
         return Source(**data)
+
+
+class ImportedFrom(StrictSchema):
+    """Where a version was imported from; a folder's path is not told."""
+
+    type = Text(validate=validate.OneOf([kind.value for kind in SourceType]))
+    repository = Text(allow_none=True)
+    revision = Text(allow_none=True)
+    commit = Text(allow_none=True, metadata={"description": "The commit that was imported."})
+
+    def get_attribute(self, obj: Any, attr: str, default: Any) -> Any:
+        return obj.get(attr)
 
 
 class ModelQuery(ListQuery):
@@ -181,7 +189,7 @@ class VersionDetail(VersionItem):
     sha256 = Text(allow_none=True, metadata={"description": "Of the download; null until it is known."})
     files = fields.List(fields.Nested(FileSchema()))
     metadata = fields.Nested(ModelMetadata())
-    source = fields.Nested(SourceSchema(), allow_none=True)
+    source = fields.Nested(ImportedFrom(), allow_none=True)
 
 
 class LineageSchema(StrictSchema):
