@@ -85,8 +85,12 @@ def upgrade() -> None:
         "usage_journals",
         sa.Column("name", sa.Text(), nullable=False),
         sa.Column("position", sa.BigInteger(), nullable=False),
+        sa.Column("ended_at", sa.DateTime(timezone=True), nullable=True),
         sa.PrimaryKeyConstraint("name", name=op.f("pk_usage_journals")),
     )
+    with op.batch_alter_table("usage_journals", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_usage_journals_ended_at"), ["ended_at"], unique=False)
+
     op.create_table(
         "usage_served",
         sa.Column("deployment_id", sa.Uuid(), nullable=False),
@@ -544,6 +548,9 @@ def downgrade() -> None:
     op.drop_table("work_items")
     op.drop_table("users")
     op.drop_table("usage_served")
+    with op.batch_alter_table("usage_journals", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_usage_journals_ended_at"))
+
     op.drop_table("usage_journals")
     op.drop_table("usage_durations")
     op.drop_table("usage_days")
