@@ -96,7 +96,7 @@ class Workshop:
         self.house.files.trees[dataset.files_key] = {"data.jsonl": (line * rows).encode()}
         return dataset
 
-    def create(self, actor: Actor | None = None, **changes: Any) -> FinetuningJob:
+    def create(self, actor: Actor | None = None, /, **changes: Any) -> FinetuningJob:
         """Make a job of eight steps, with a point and a checkpoint every two."""
         values: dict[str, Any] = {
             "name": "my job",
@@ -121,14 +121,14 @@ class Workshop:
         assert lease is not None
         return Hold(lease)
 
-    def run(self, *, at_step: Mapping[int, Callable[[], None]] | None = None) -> None:
+    def run(self, *, at_step: Mapping[int, Callable[[], object]] | None = None) -> None:
         """Do all work that is due; `at_step` says what happens when a run has come so far."""
         self.train_model.pause_seconds = 0.0
         if at_step is not None:
             self.happen(at_step)
         self.house.work()
 
-    def happen(self, at_step: Mapping[int, Callable[[], None]]) -> None:
+    def happen(self, at_step: Mapping[int, Callable[[], object]]) -> None:
         events = dict(at_step)
         self.script.steps_per_call = 1
 

@@ -1,5 +1,6 @@
 """What people do with jobs."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -57,7 +58,7 @@ def test_an_id_that_is_missing_or_hidden_is_not_found(field: str, workshop: Work
 
     for wrong in (new_id(), hidden[field]):
         with pytest.raises(NotFound) as error:
-            workshop.create(**{field: wrong})
+            workshop.create(None, **{field: wrong})
         assert field_of(error) == field
 
 
@@ -197,7 +198,7 @@ def test_an_administrators_jobs_never_wait(workshop: Workshop) -> None:
 
 def test_strangers_know_of_no_job(workshop: Workshop) -> None:
     job = workshop.create()
-    attempts = [
+    attempts: list[Callable[[Actor], object]] = [
         lambda actor: workshop.jobs.get(actor, job.id),
         lambda actor: workshop.jobs.change(actor, job.id, {"name": "mine"}),
         lambda actor: workshop.jobs.metrics(actor, job.id),
