@@ -1,9 +1,9 @@
 """An engine of bytes: it answers each call with what a test lays down, and keeps what was sent."""
 
 import json
+import select
 import socket
 import threading
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -45,11 +45,18 @@ class WireEngine:
         for step in steps:
             if step is None:
                 return False
-            if isinstance(step, float):
-                time.sleep(step)
-            else:
+            if isinstance(step, bytes):
                 client.sendall(step)
+            elif _left_within(client, step):
+                self.hung_up.set()
+                return False
         return True
+
+
+def _left_within(client: socket.socket, seconds: float) -> bool:
+    """Wait, and tell whether the client hung up meanwhile."""
+    readable, _, _ = select.select([client], [], [], seconds)
+    return bool(readable) and not client.recv(1, socket.MSG_PEEK)
 
 
 @contextmanager

@@ -1,0 +1,1 @@
+"""Tests of asking models with real engines and servers."""
