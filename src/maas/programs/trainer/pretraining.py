@@ -5,7 +5,8 @@ from typing import Any
 
 import torch
 import transformers
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+from transformers.models.qwen2.tokenization_qwen2 import PRETOKENIZE_REGEX
 
 from maas.programs.trainer.failures import TrainingImpossible
 from maas.programs.trainer.rows import read_rows
@@ -24,9 +25,18 @@ _SHAPES: dict[str, Any] = {"qwen2": _untyped.Qwen2Config, "llama": _untyped.Llam
 
 
 def make_tokenizer(spec: TrainingSpec) -> Any:
-    """Train a byte-level BPE on the run's own rows; any text can be written with it."""
+    """Train a byte-level BPE on the run's own rows; any text can be written with it.
+
+    Text is cut as Qwen2's tokenizer does it: transformers reads a Qwen2 model's tokenizer back as that class, whatever was saved.
+    """
     bpe = Tokenizer(models.BPE())
-    bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)  # type: ignore[assignment,unused-ignore]
+    bpe.normalizer = normalizers.NFC()  # type: ignore[assignment,unused-ignore]
+    bpe.pre_tokenizer = pre_tokenizers.Sequence(  # type: ignore[assignment,unused-ignore]
+        [
+            pre_tokenizers.Split(Regex(PRETOKENIZE_REGEX), behavior="isolated"),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
+    )
     bpe.decoder = decoders.ByteLevel()  # type: ignore[assignment,unused-ignore]
     trainer = trainers.BpeTrainer(
         vocab_size=spec.architecture.vocabulary,
