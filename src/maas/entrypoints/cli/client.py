@@ -3,7 +3,7 @@
 import json
 import ssl
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import closing, contextmanager
 from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
 from pathlib import Path
@@ -71,7 +71,7 @@ class Client:
         body = MultipartBody(fields, files, on_sent)
         return self._data("POST", path, body, body.content_type)
 
-    def stream(self, path: str, body: object) -> Iterator[Answer]:
+    def stream(self, path: str, body: object) -> Generator[Answer]:
         """Yield the chunks of an answer as they come; raise ClientError where it breaks off."""
         with self._answered("POST", path, json.dumps(body).encode(), _JSON) as response:
             while line := response.readline():

@@ -29,10 +29,11 @@ _OWN_QUESTIONS = 3
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """A demo to be run. `own_model` and `own_dataset` are None where it makes or ships its own."""
+    """A demo to be run. `own_model` and `own_dataset` are None where it makes or ships its own; a model is made from `base_rows`."""
 
     own_model: Path | None = None
     own_dataset: Path | None = None
+    base_rows: Path = BASE_ROWS
     dataset_type: DatasetType = DatasetType.CONVERSATION
     questions: tuple[Question, ...] = ()
     base: BaseRecipe

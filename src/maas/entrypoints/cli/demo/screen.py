@@ -80,6 +80,7 @@ class Screen:
 
             yield changed
             live.refresh()
+        self._end_line()
 
     def answers(self, exchanges: Sequence[Exchange], title: str, ask: Callable[[Exchange], Iterator[str]]) -> None:
         """Ask one question after the other and show the answers as they come; `ask` gives an answer's pieces."""
@@ -92,6 +93,12 @@ class Screen:
                         # The small model writes a sentence faster than anybody reads.
                         time.sleep(_PIECE_SECONDS)
                 exchange.finish()
+        self._end_line()
+
+    def _end_line(self) -> None:
+        """Go to the next line after something live: on a terminal it has done so by itself."""
+        if not self.is_lively:
+            self.console.line()
 
     def _live(self, view: Any) -> Live:
         return Live(view, console=self.console, refresh_per_second=_REFRESHES, vertical_overflow="visible")

@@ -10,7 +10,7 @@ from maas.entrypoints.cli.demo.answers import Exchange
 from maas.entrypoints.cli.demo.base_model import make_base_model, pack
 from maas.entrypoints.cli.demo.curve import Curve
 from maas.entrypoints.cli.demo.failures import DemoFailed
-from maas.entrypoints.cli.demo.plan import BASE_ROWS, FORMATS, Plan
+from maas.entrypoints.cli.demo.plan import FORMATS, Plan, read_rows
 from maas.entrypoints.cli.demo.platform import Platform
 from maas.entrypoints.cli.demo.screen import Screen
 from maas.entrypoints.cli.demo.training_view import TrainingView
@@ -92,7 +92,8 @@ class Story:
         return shown
 
     def _make_base(self) -> Path:
-        self._screen.say("It learns to write from 200 short conversations; it has never seen a word before.")
+        rows = sum(1 for _ in read_rows(self._plan.base_rows))
+        self._screen.say(f"It learns to write from {rows} short conversations; it has never seen a word before.\n")
         view = TrainingView(Curve())
         with self._screen.training(view) as changed:
 
@@ -100,7 +101,7 @@ class Story:
                 view.tell(report)
                 changed()
 
-            return make_base_model(self._plan.base, BASE_ROWS, self._folder / "base", on_report)
+            return make_base_model(self._plan.base, self._plan.base_rows, self._folder / "base", on_report)
 
     def _upload_dataset(self) -> Answer:
         self._screen.act("Upload what it should learn")

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from rich.console import Group
+from rich.console import Console, ConsoleOptions, Group, RenderResult
 from rich.padding import Padding
 from rich.progress_bar import ProgressBar
 from rich.table import Table
@@ -12,7 +12,8 @@ from rich.text import Text
 
 from maas.entrypoints.cli.demo.curve import Curve
 
-_CURVE_WIDTH, _CURVE_HEIGHT = 64, 8
+_WIDEST_CURVE, _NARROWEST_CURVE, _CURVE_HEIGHT = 72, 20, 8
+_BESIDE_CURVE = 34
 
 
 class TrainingView:
@@ -53,14 +54,15 @@ class TrainingView:
         loss = "" if self.curve.last is None else f", loss {self.curve.last:.3f}"
         return f"step {self._step} of {self.curve.total_steps or '?'}{loss}{self._left()}"
 
-    def __rich__(self) -> Group:
-        return Group(Padding(self._drawing(), (0, 2)), Padding(self._bar(), (0, 2)))
+    def __rich_console__(self, _console: Console, options: ConsoleOptions) -> RenderResult:
+        width = max(_NARROWEST_CURVE, min(_WIDEST_CURVE, options.max_width - _BESIDE_CURVE))
+        yield Padding(Group(self._drawing(width), self._bar(width)), (0, 2))
 
-    def _drawing(self) -> Table:
+    def _drawing(self, width: int) -> Table:
         grid = Table.grid(padding=(0, 2))
         for _ in range(3):
             grid.add_column()
-        for row, line in enumerate(self.curve.as_dots(_CURVE_WIDTH, _CURVE_HEIGHT)):
+        for row, line in enumerate(self.curve.as_dots(width, _CURVE_HEIGHT)):
             grid.add_row(Text(self._label(row), style="dim"), Text(line, style="bright_cyan"), self._figure(row))
         return grid
 
@@ -81,14 +83,14 @@ class TrainingView:
             return Text(f"{self._clock() - self._started:.0f} s", style="dim")
         return Text()
 
-    def _bar(self) -> Table:
+    def _bar(self, width: int) -> Table:
         total = self.curve.total_steps
         grid = Table.grid(padding=(0, 2))
         grid.add_row(
             Text(f"step {self._step}/{total or '…'}"),
-            ProgressBar(total=total or 1, completed=self._step if total else 0, width=_CURVE_WIDTH - 10),
+            ProgressBar(total=total or 1, completed=self._step if total else 0, width=width - 12),
             Text(f"{100 * self._step / total:.0f} %" if total else ""),
-            Text(self._left().removeprefix(", ") or self._note, style="dim"),
+            Text(self._left().removeprefix(", ") or self._note, style="dim", no_wrap=True, overflow="ellipsis"),
         )
         return grid
 
