@@ -8,6 +8,7 @@ from sqlalchemy import Engine, text
 
 from maas.container import Container
 from maas.entrypoints.api.application import SocketNumbers, build_application
+from maas.entrypoints.api.isolation import check_isolation
 from maas.entrypoints.http import blueprints
 from maas.entrypoints.http.app import HttpParts
 from maas.entrypoints.http.client_address import TrustedProxies
@@ -47,6 +48,7 @@ def _checks(container: Container) -> Mapping[str, PartCheck]:
     return {
         "database": PartCheck(check=lambda: _check_database(container.engine())),
         "files": PartCheck(check=lambda: _check_files(container.file_store())),
+        "isolation": PartCheck(check=check_isolation, needed=False),
     }
 
 
