@@ -13,6 +13,7 @@ from maas.adapters.hardware_probe.memory import FixedHardwareProbe
 from maas.adapters.persistence.memory.unit_of_work import MemoryDatabase
 from maas.adapters.replica_runtime.memory import MemoryReplicaRuntime
 from maas.application.actor import Actor
+from maas.application.ports.replica_runtime import ReplicaState
 from maas.application.serving.controller import DeploymentController
 from maas.domain.identifiers import new_id
 from maas.domain.serving.deployment import Deployment
@@ -77,11 +78,21 @@ class Stage:
         with self.units(read_only=True) as work:
             return [line.message for line in work.deployment_log.page(deployment_id, number=1, limit=100).items]
 
+    def let_start(self) -> None:
+        """Have every engine that starts become ready."""
+        for replica_id, sighting in self.runtime.sightings().items():
+            if sighting.state is ReplicaState.STARTING:
+                self.runtime.become_ready(replica_id)
+
+    def let_end(self) -> None:
+        """Have every engine that drains end."""
+        for replica_id, sighting in self.runtime.sightings().items():
+            if sighting.state is ReplicaState.READY and self.runtime.is_draining(replica_id):
+                self.runtime.end(replica_id)
+
     def let_ready(self) -> None:
         """Have every engine that starts become ready, and look."""
-        for replica_id, sighting in self.runtime.sightings().items():
-            if sighting.state.value == "starting":
-                self.runtime.become_ready(replica_id)
+        self.let_start()
         self.look()
 
     def running_deployment(self, **values: Any) -> UUID:

@@ -167,9 +167,7 @@ def test_an_update_brings_the_new_ones_up_before_the_old_ones_go(stage: Stage) -
     for _ in range(60):
         stage.look()
         stage.let_ready()
-        for replica_id, sighting in stage.runtime.sightings().items():
-            if sighting.state.value == "ready" and stage.runtime.is_draining(replica_id):
-                stage.runtime.end(replica_id)
+        stage.let_end()
         fewest = min(fewest, len(stage.running(deployment_id)))
         most = max(most, len([sighting for sighting in stage.runtime.sightings().values() if sighting.state.value != "ended"]))
 

@@ -19,9 +19,7 @@ from maas.domain.identifiers import new_id
 log = logging.getLogger(__name__)
 
 _QUARANTINE_SECONDS = 60.0
-_HEALTH_SECONDS = 5.0
-_PATIENCE_SECONDS = 10.0
-_MOST_SILENT_LOOKS = 4
+_LAST_PATIENCE_SECONDS = 10.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,23 +32,30 @@ class EngineOptions:
     max_queue: int = 64
 
 
+@dataclass(frozen=True, kw_only=True)
+class HealthWatch:
+    """Every engine is asked for its health so often; one that is silent so many times in a row is killed."""
+
+    every_seconds: float = 5.0
+    patience_seconds: float = 10.0
+    silent_times: int = 4
+
+
 class LocalReplicaRuntime(ReplicaRuntime):
     """Runs each engine in a child process, which ends when this one does.
 
     A thread asks every engine for its health; one that is silent for long is killed, as a crash would have it.
     """
 
-    def __init__(
-        self, files: FileStore, options: EngineOptions | None = None, *, health_seconds: float = _HEALTH_SECONDS
-    ) -> None:
+    def __init__(self, files: FileStore, options: EngineOptions | None = None, *, health: HealthWatch | None = None) -> None:
         self._files = files
         self._options = options or EngineOptions()
+        self._health = health or HealthWatch()
         self._host = f"{os.uname().nodename}/{os.getpid()}/{new_id()}"
         self._lock = threading.Lock()
         self._engines: dict[UUID, EngineProcess] = {}
         self._quarantine: list[tuple[float, EngineProcess]] = []
-        self._silent_looks: dict[UUID, int] = {}
-        self._health_seconds = health_seconds
+        self._silent_times: dict[UUID, int] = {}
         self._closing = threading.Event()
         self._health_thread: threading.Thread | None = None
 
@@ -93,7 +98,7 @@ class LocalReplicaRuntime(ReplicaRuntime):
             engine = self._engines.get(replica_id)
             if engine is not None and engine.has_ended:
                 del self._engines[replica_id]
-                self._silent_looks.pop(replica_id, None)
+                self._silent_times.pop(replica_id, None)
                 self._quarantine.append((time.monotonic() + _QUARANTINE_SECONDS, engine))
 
     def close(self, *, drain_seconds: float) -> None:
@@ -106,7 +111,8 @@ class LocalReplicaRuntime(ReplicaRuntime):
             if not engine.wait(max(deadline - time.monotonic(), 0)):
                 engine.stop()
         for engine in engines:
-            engine.wait(_PATIENCE_SECONDS)
+            engine.wait(_LAST_PATIENCE_SECONDS)
+        for engine in (*engines, *(engine for _, engine in self._quarantine)):
             engine.release()
 
     def _snapshot(self) -> dict[UUID, EngineProcess]:
@@ -149,18 +155,19 @@ class LocalReplicaRuntime(ReplicaRuntime):
                 self._health_thread.start()
 
     def _look_after_health(self) -> None:
-        while not self._closing.wait(self._health_seconds):
+        while not self._closing.wait(self._health.every_seconds):
             for replica_id, engine in self._snapshot().items():
                 if engine.is_ready and engine.address is not None:
                     self._look_at(replica_id, engine, engine.address)
 
     def _look_at(self, replica_id: UUID, engine: EngineProcess, address: str) -> None:
-        if _get(address, "/health") is not None:
-            self._silent_looks.pop(replica_id, None)
-            engine.busy = _busy(_get(address, "/info"))
+        patience = self._health.patience_seconds
+        if _get(address, "/health", patience) is not None:
+            self._silent_times.pop(replica_id, None)
+            engine.busy = _busy(_get(address, "/info", patience))
             return
-        looks = self._silent_looks[replica_id] = self._silent_looks.get(replica_id, 0) + 1
-        if looks >= _MOST_SILENT_LOOKS and engine.is_ready:
+        times = self._silent_times[replica_id] = self._silent_times.get(replica_id, 0) + 1
+        if times >= self._health.silent_times and engine.is_ready:
             log.error("an engine does not answer and is killed: %s", replica_id)
             engine.stop("the engine did not answer any more")
 
@@ -171,9 +178,9 @@ def _device(spec: ReplicaSpec) -> str:
     return "cuda" if spec.hardware.wants_gpu else "auto"
 
 
-def _get(address: str, path: str) -> bytes | None:
+def _get(address: str, path: str, patience_seconds: float) -> bytes | None:
     """Return the answer of an engine, or None where it has none."""
-    connection = http.client.HTTPConnection(address.removeprefix("http://"), timeout=_PATIENCE_SECONDS)
+    connection = http.client.HTTPConnection(address.removeprefix("http://"), timeout=patience_seconds)
     try:
         connection.request("GET", path)
         response = connection.getresponse()

@@ -88,7 +88,7 @@ class Deployments:
                 can_chat=chosen.can_chat,
                 context_length=chosen.context_length,
                 adapter=chosen.adapter,
-                replicas=asked.get("replicas") or auto_scaling.min_replicas,
+                replicas=asked.get("replicas", auto_scaling.min_replicas),
                 inference_config=dict(asked.get("inference_config") or {}),
                 at=self.clock.now(),
             )
@@ -226,7 +226,7 @@ def _check_same_kind(deployment: Deployment, chosen: ChosenModel) -> None:
 def _changed_parts(deployment: Deployment, asked: Mapping[str, Any]) -> dict[str, Any]:
     """Return the parts of `config` that change, each whole."""
     parts: dict[str, Any] = {}
-    if asked.get("replicas") is not None:
+    if "replicas" in asked:
         parts["replicas"] = asked["replicas"]
     if "auto_scaling" in asked:
         parts["auto_scaling"] = _merged_scaling(deployment.auto_scaling, asked["auto_scaling"])

@@ -116,6 +116,7 @@ class Deployment:
     def make(cls, *, model: ServedModel, hardware_spec: HardwareSpec, at: datetime, **values: Any) -> "Deployment":
         """Make a pending deployment of `model`."""
         values["inference_config"] = checked_defaults(values.get("inference_config", {}))
+        values["desired_replicas"] = values.setdefault("replicas", 1)
         deployment = cls(
             model_id=model.model_id,
             model_version=model.version,
