@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 
 HUGGING_FACE = "https://huggingface.co"
 HUGGING_FACE_HOSTS = ("huggingface.co", "*.huggingface.co", "hf.co", "*.hf.co")
-_CHUNK = 1024 * 1024
 _TIMEOUT_SECONDS = 30.0
 _MOST_REDIRECTS = 5
 _MOST_RESUMES = 5
@@ -130,7 +129,8 @@ def _body_of(response: Any, start: int) -> Iterator[bytes]:
     hf_raise_for_status(response)
     if start and response.status_code != 206:
         raise PlatformUnavailable("the model hub breaks off")
-    yield from response.iter_raw(_CHUNK)
+    # As it comes: gathered into larger chunks, the last bytes before a break would be lost.
+    yield from response.iter_raw()
 
 
 @contextmanager

@@ -9,7 +9,8 @@ from typing import Protocol
 
 _LOOK_SECONDS = 0.25
 _MOST_LINGERING = 2000
-_MOST_DRAINED_BYTES = 1024 * 1024
+# A refused upload of this size is read to its end, so that a client which sends all before it listens hears why.
+_MOST_DRAINED_BYTES = 256 * 1024 * 1024
 
 
 class _Holder(Protocol):
