@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 from maas.adapters.replica_runtime.memory import MemoryReplicaRuntime
+from maas.application.ports.unit_of_work import UnitOfWork
 from maas.domain.serving.deployment import DeploymentStatus
 from maas.domain.serving.events import DeploymentDeleted, DeploymentFailed, DeploymentRunning
 from maas.domain.serving.log import LineLevel
@@ -46,7 +47,12 @@ def test_an_idle_look_writes_nothing(stage: Stage) -> None:
     stage.look()
     announced = len(stage.units.announced)
     opened: list[bool] = []
-    stage.controller.unit_of_work = lambda *, read_only=False: opened.append(read_only) or stage.units(read_only=read_only)
+
+    def open_unit(*, read_only: bool = False) -> UnitOfWork:
+        opened.append(read_only)
+        return stage.units(read_only=read_only)
+
+    stage.controller.unit_of_work = open_unit
 
     stage.look(20)
 

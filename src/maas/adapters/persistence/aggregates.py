@@ -8,6 +8,7 @@ from typing import Any, Generic, TypeVar
 from sqlalchemy import Connection, Row, Select, Table, func, select
 from sqlalchemy.sql.elements import ColumnElement
 
+from maas.adapters.persistence.engine import READ_ONLY
 from maas.domain.errors import NotFound, OutOfRange
 from maas.domain.paging import Order, Page, PageRequest
 
@@ -62,6 +63,7 @@ class AggregateStore(Generic[T]):
         self._connection = connection
         self._mapping = mapping
         self._tracked: dict[tuple[Any, ...], tuple[T, dict[str, Any]]] = {}
+        self._read_only: bool = connection.get_execution_options().get(READ_ONLY, False)
 
     @property
     def table(self) -> Table:
@@ -70,7 +72,7 @@ class AggregateStore(Generic[T]):
     def add(self, aggregate: T) -> None:
         row = self._mapping.to_row(aggregate)
         self._connection.execute(self.table.insert().values(row))
-        self._tracked[self._key_of(row)] = (aggregate, copy.deepcopy(row))
+        self._tracked[self._key_of(row)] = (aggregate, _kept(row))
 
     def remove(self, aggregate: T) -> None:
         row = self._mapping.to_row(aggregate)
@@ -112,21 +114,22 @@ class AggregateStore(Generic[T]):
         return Page(items=items, number=request.number, limit=request.limit, total=total)
 
     def flush(self) -> None:
-        """Store what has changed since it was loaded."""
+        """Store what has changed since it was loaded; a read-only transaction stores nothing."""
+        if self._read_only:
+            return
         for key, (aggregate, before) in self._tracked.items():
             after = self._mapping.to_row(aggregate)
             if after == before:
                 continue
             changed = {name: value for name, value in after.items() if value != before[name]}
             self._connection.execute(self.table.update().where(*self._is(before)).values(changed))
-            self._tracked[key] = (aggregate, copy.deepcopy(after))
+            self._tracked[key] = (aggregate, _kept(after))
 
     def _track(self, row: Row[Any]) -> T:
         key = tuple(row._mapping[name] for name in self._mapping.key)  # noqa: SLF001 - see from_row
         if key not in self._tracked:
             aggregate = self._mapping.from_row(row)
-            # Lists and dictionaries may be changed in place: compare with a copy.
-            self._tracked[key] = (aggregate, copy.deepcopy(self._mapping.to_row(aggregate)))
+            self._tracked[key] = (aggregate, {} if self._read_only else _kept(self._mapping.to_row(aggregate)))
         return self._tracked[key][0]
 
     def _ordering(self, request: PageRequest) -> list[ColumnElement[Any]]:
@@ -144,6 +147,11 @@ class AggregateStore(Generic[T]):
 
     def _is(self, row: Mapping[str, Any]) -> list[ColumnElement[bool]]:
         return [self.table.c[name] == row[name] for name in self._mapping.key]
+
+
+def _kept(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Copy a row to compare with: its lists and dictionaries may be changed in place, all else is replaced."""
+    return {name: copy.deepcopy(value) if isinstance(value, (list, dict)) else value for name, value in row.items()}
 
 
 def contains(table: Table, names: Sequence[str], search: str) -> ColumnElement[bool]:

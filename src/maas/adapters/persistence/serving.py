@@ -74,6 +74,8 @@ class _MovingStore(AggregateStore[M]):
 
     def flush(self) -> None:
         super().flush()
+        if self._read_only:
+            return
         for aggregate, row in self._tracked.values():
             whose = _change_keys(self.table, row)
             moves = [{"id": new_id(), **whose, **_change_row(change)} for change in aggregate.changes]
