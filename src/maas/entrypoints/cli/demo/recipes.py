@@ -10,12 +10,12 @@ _SMALL: Mapping[str, object] = {"shape": "qwen2", "hidden": 192, "layers": 4, "h
 class BaseRecipe:
     """A model made from nothing."""
 
-    architecture: Mapping[str, object] = field(default_factory=lambda: {**_SMALL, "vocabulary": 700, "context": 512})
+    architecture: Mapping[str, object] = field(default_factory=lambda: {**_SMALL, "vocabulary": 500, "context": 512})
     hyperparameters: Mapping[str, object] = field(
         default_factory=lambda: {
             "learning_rate": 3e-3,
             "batch_size": 16,
-            "num_epochs": 60,
+            "num_epochs": 30,
             "warmup_steps": 40,
             "max_sequence_length": 256,
             "seed": 1,
@@ -43,9 +43,9 @@ class TuningRecipe:
 
 OURS = TuningRecipe(
     hyperparameters={
-        "learning_rate": 4e-3,
+        "learning_rate": 2e-3,
         "batch_size": 8,
-        "num_epochs": 25,
+        "num_epochs": 20,
         "warmup_steps": 20,
         "lora_r": 16,
         "lora_alpha": 16,
