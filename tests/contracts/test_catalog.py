@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -186,7 +187,7 @@ def test_models_are_filtered(units: UnitOfWorkFactory, many: Actor, only: ModelF
     ],
 )
 def test_models_are_sorted_paged_and_searched(
-    units: UnitOfWorkFactory, many: Actor, request_: dict[str, object], expected: list[str]
+    units: UnitOfWorkFactory, many: Actor, request_: dict[str, Any], expected: list[str]
 ) -> None:
     assert seen(units, many, **request_) == expected
 

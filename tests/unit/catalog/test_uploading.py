@@ -8,7 +8,7 @@ import pytest
 
 from maas.domain.catalog.model import VersionStatus
 from maas.domain.identity import UserRegistered
-from tests.forms import form
+from tests.forms import BOUNDARY, form
 from tests.house import House
 from tests.unit.catalog.archives import gzipped, tarred, zipped
 from tests.unit.catalog.conftest import Answer, Upload
@@ -353,3 +353,20 @@ def test_files_count_to_the_hour_once_they_are_accepted(tmp_path: Any) -> None:
     assert upload("a", zipped(llama_files())).status_code == 201
     refusal = upload("b", zipped(llama_files()))
     assert (refusal.status_code, refusal.json["error"]["code"]) == (429, "RATE_001")
+
+
+def test_an_upload_that_is_repeated_under_a_key_has_one_effect(house: House, alice: Headers) -> None:
+    fields = {"name": "once", "type": "llm"}
+    given = form(fields, {"model_file": ("model.zip", zipped(llama_files()))})
+    anew = {
+        "data": given["data"].replace(BOUNDARY.encode(), b"another-boundary"),
+        "content_type": "multipart/form-data; boundary=another-boundary",
+    }
+    other = form(fields, {"model_file": ("model.zip", zipped({**llama_files(), "README.md": b"other"}))})
+    headers = {**alice, "Idempotency-Key": "key-1"}
+
+    first, again, different = (house.client.post("/api/v1/models", headers=headers, **call) for call in (given, anew, other))
+
+    assert (first.status_code, again.status_code, again.json) == (201, 201, first.json)
+    assert (different.status_code, different.json["error"]["code"]) == (409, "RESOURCE_002")
+    assert len(house.files.trees) == len(house.database.models.rows) == 1
