@@ -100,16 +100,19 @@ class BatchSchema(StrictSchema):
     finished_at = Timestamp(allow_none=True)
 
 
+class BatchLineSchema(StrictSchema):
+    """What became of one request: the HTTP status, and the data or the error, of a single call."""
+
+    id = Text()
+    status = Integer()
+    data = fields.Raw(metadata={"type": "object"})
+    error = fields.Raw(metadata={"type": "object"})
+
+
 class BatchResultsSchema(StrictSchema):
     """What became of each request, in order."""
 
-    results = fields.Raw(
-        metadata={
-            "type": "array",
-            "description": "`{id, status, data}` or `{id, status, error}`: the HTTP status and the data, or the error, of a single call.",
-            "items": {"type": "object"},
-        }
-    )
+    results = fields.List(fields.Nested(BatchLineSchema()))
 
 
 def told_result(result: BatchResult, language: str) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from maas.domain.inference.batch import Batch, BatchResult
 from maas.domain.paging import Page, PageRequest
 from maas.entrypoints.http.batch_forms import (
     BatchForm,
+    BatchLineSchema,
     BatchMode,
     BatchQuery,
     BatchResultsSchema,
@@ -73,7 +74,9 @@ def get(batch_id: UUID, batches: Batches = Provide[Container.batches]) -> Batch:
 
 
 @blueprint.route("/<uuid:batch_id>/results", access=Permission.INFERENCE_READ)
-@blueprint.response(200, content_type=JSON_LINES, description="A line of JSON for each request that is done, in order.")
+@blueprint.response(
+    200, BatchLineSchema(), content_type=JSON_LINES, description="A line for each request that is done, in order."
+)
 @inject
 def results(batch_id: UUID, batches: Batches = Provide[Container.batches]) -> Response:
     """Download what became of the requests: each line is `{id, status, data}` or `{id, status, error}`."""

@@ -25,6 +25,7 @@ from maas.entrypoints.http.schemas import StrictSchema
 from maas.entrypoints.http.sign_in import current_actor
 
 Form = dict[str, Any]
+EVENTS = "text/event-stream"
 _OBJECTS = {"type": "array", "items": {"type": "object"}}
 
 blueprint = Blueprint(
@@ -82,12 +83,19 @@ def get_model(model: str, models: ServedModels = Provide[Container.served_models
 
 @blueprint.route("/chat/completions", methods=["POST"], access=Permission.INFERENCE_CREATE)
 @blueprint.arguments(ChatCompletionForm())
+@blueprint.response(200, OpenAiObject(), enveloped=False, content_type=EVENTS, description="The same by chunks.")
 @blueprint.response(200, OpenAiObject(), enveloped=False)
 @inject
 def create_chat_completion(
     form: Form, models: ServedModels = Provide[Container.served_models], chats: Chat = Provide[Container.chat]
 ) -> Response | dict[str, Any]:
-    """Answer a conversation."""
+    """Answer a conversation.
+
+    Taken without effect: `audio`, `function_call`, `functions`, `logit_bias`, `metadata`, `modalities`, `parallel_tool_calls`,
+    `prediction`, `reasoning_effort`, `response_format`, `service_tier`, `store`, `tool_choice`, `tools`, `user`, `verbosity`,
+    `web_search_options`; of a message `name`, `refusal`, `tool_calls` and `tool_call_id`. The role `developer` is `system`,
+    `function` is `tool`. Content is text. Beyond OpenAI's: `top_k`, `repetition_penalty`.
+    """
     actor = current_actor()
     answers = chats.begin_several(
         actor, models.route(actor, form["model"]), messages=form["messages"], parameters=form["parameters"], count=form["n"]
@@ -97,6 +105,7 @@ def create_chat_completion(
 
 @blueprint.route("/completions", methods=["POST"], access=Permission.INFERENCE_CREATE)
 @blueprint.arguments(TextCompletionForm())
+@blueprint.response(200, OpenAiObject(), enveloped=False, content_type=EVENTS, description="The same by chunks.")
 @blueprint.response(200, OpenAiObject(), enveloped=False)
 @inject
 def create_completion(
@@ -104,7 +113,10 @@ def create_completion(
     models: ServedModels = Provide[Container.served_models],
     completions: Completion = Provide[Container.completion],
 ) -> Response | dict[str, Any]:
-    """Go on with a text, or with each of several."""
+    """Go on with a text or with tokens, or with each of several.
+
+    Taken without effect: `best_of`, `echo`, `logit_bias`, `suffix`, `user`. Beyond OpenAI's: `top_k`, `repetition_penalty`.
+    """
     actor = current_actor()
     answers = completions.begin_several(
         actor, models.route(actor, form["model"]), prompts=form["prompt"], parameters=form["parameters"], count=form["n"]
@@ -121,7 +133,10 @@ def create_embedding(
     models: ServedModels = Provide[Container.served_models],
     embeddings: Embedding = Provide[Container.embedding],
 ) -> dict[str, Any]:
-    """Make a vector of each text."""
+    """Make a vector of each text.
+
+    Taken without effect: `user`. `dimensions` must be what the model gives; tokens in place of text are not taken.
+    """
     actor = current_actor()
     if not all(isinstance(text, str) for text in form["input"]):
         raise WrongForm("this model reads text, not tokens", field="input")

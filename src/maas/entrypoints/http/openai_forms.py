@@ -65,7 +65,7 @@ class Prompts(fields.Field[tuple[str | tuple[int, ...], ...]]):
 
 
 class OpenAiMessage(OpenAiForm):
-    """One turn. `developer` is `system`, `function` is `tool`; `name`, `tool_calls`, `tool_call_id` and `refusal` have no effect."""
+    """One turn."""
 
     role = Text(required=True, validate=validate.OneOf(_ROLES))
     content = MessageText(load_default=None, allow_none=True, metadata={"description": "Null, as beside tool calls, is empty."})
@@ -113,12 +113,7 @@ class _TextForm(OpenAiForm):
 
 
 class ChatCompletionForm(_TextForm):
-    """A conversation to be answered.
-
-    Without effect: `audio`, `function_call`, `functions`, `logit_bias`, `metadata`, `modalities`, `parallel_tool_calls`,
-    `prediction`, `reasoning_effort`, `response_format`, `service_tier`, `store`, `tool_choice`, `tools`, `user`, `verbosity`,
-    `web_search_options`.
-    """
+    """A conversation to be answered."""
 
     messages = fields.List(fields.Nested(OpenAiMessage()), required=True)
     max_completion_tokens = Integer(allow_none=True, metadata={"description": "Goes before `max_tokens`."})
@@ -127,7 +122,7 @@ class ChatCompletionForm(_TextForm):
 
 
 class TextCompletionForm(_TextForm):
-    """A text to be gone on with. Without effect: `best_of`, `echo`, `logit_bias`, `suffix`, `user`."""
+    """Texts to be gone on with."""
 
     prompt = Prompts(required=True, validate=validate.Length(1, MOST_ANSWERS))
     logprobs = Integer(allow_none=True, metadata={"description": "So many of the likeliest tokens, 0 to 20."})
@@ -138,7 +133,7 @@ class TextCompletionForm(_TextForm):
 
 
 class EmbeddingsForm(OpenAiForm):
-    """Texts to be embedded. Without effect: `user`. `dimensions` must be what the model gives; tokens are not taken."""
+    """Texts to be embedded."""
 
     model = Text(required=True, metadata={"description": "A deployment's name or id."})
     input = Prompts(required=True)
