@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +25,7 @@ def main() -> int:
     spec = child.spec
     decoder = Path(spec["decoder"])
     tokens = _make_decoder(decoder, spec["shape"])
-    for number, folder in enumerate(spec["adapters"]):
-        _make_adapter(Path(folder), decoder, number)
+    _make_adapters(spec["adapters"], decoder)
     if spec.get("encoder") is not None:
         _make_encoder(Path(spec["encoder"]), spec["encoder_shape"])
     child.report("made", prompts=_prompts(decoder, spec["prompt_lengths"]), vocabulary=tokens)
@@ -66,20 +66,20 @@ def _make_tokenizer(folder: Path, vocabulary: int) -> None:
     rows.unlink()
 
 
-def _make_adapter(folder: Path, base: Path, seed: int) -> None:
-    """Write a LoRA adapter of rank 8 on all linear layers, with weights that change the answers."""
+def _make_adapters(folders: Sequence[str], base: Path) -> None:
+    """Write LoRA adapters of rank 8 on all linear layers, each with weights of its own that change the answers."""
     import torch
     from peft import LoraConfig, get_peft_model
     from transformers import AutoModelForCausalLM
 
     model: Any = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32, local_files_only=True)
     adapted: Any = get_peft_model(model, LoraConfig(task_type="CAUSAL_LM", r=8, lora_alpha=16, target_modules="all-linear"))
-    torch.manual_seed(seed)
-    with torch.no_grad():
-        for name, weight in adapted.named_parameters():
-            if "lora_B" in name:
-                weight.normal_(std=0.02)
-    adapted.save_pretrained(folder)
+    for folder in folders:
+        with torch.no_grad():
+            for name, weight in adapted.named_parameters():
+                if "lora_" in name:
+                    weight.normal_(std=0.02)
+        adapted.save_pretrained(folder)
 
 
 def _make_encoder(folder: Path, shape: dict[str, Any]) -> None:
