@@ -161,6 +161,27 @@ def test_a_huge_extended_header_is_refused_unread(file: Path) -> None:
         _read(HandArchiveReader(), file, ArchiveFormat.TAR)
 
 
+@pytest.mark.parametrize("size", [b"-0000000001\0", b"+0000000001\0", b"0_000000001\0", b"0000000000x\0"])
+def test_a_size_that_is_no_octal_number_is_refused(file: Path, size: bytes) -> None:
+    header = bytearray(a_tar({"a": b"x"}, tarfile.USTAR_FORMAT)[:512])
+    header[124:136] = size
+    header[148:156] = b"%06o\0 " % (sum(header[:148]) + 8 * 32 + sum(header[156:]))
+    file.write_bytes(bytes(header) + b"x" * 100_000)
+
+    with pytest.raises(UnsupportedFile):
+        _read(HandArchiveReader(), file, ArchiveFormat.TAR)
+
+
+def test_an_extended_header_of_endless_length_is_refused(file: Path) -> None:
+    content = b"9" * 5000 + b" path=x\n"
+    info = tarfile.TarInfo("x")
+    info.type, info.size = tarfile.XHDTYPE, len(content)
+    file.write_bytes(info.tobuf(tarfile.USTAR_FORMAT) + content + bytes(-len(content) % 512) + bytes(1024))
+
+    with pytest.raises(UnsupportedFile):
+        _read(HandArchiveReader(), file, ArchiveFormat.TAR)
+
+
 def test_an_archive_that_never_ends_is_refused(file: Path) -> None:
     file.write_bytes(gzip.compress(a_tar(FILES) + b"\0" * 20_000_000))
 

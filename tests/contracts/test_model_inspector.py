@@ -188,12 +188,14 @@ def test_damaged_weights_are_found(tmp_path: Path, weights: bytes) -> None:
         ("config.json", b'{"model_type": "llama", "torch_dtype": ["float16"]}'),
         ("config.json", b"\xff\xfe{}"),
         ("tokenizer.json", b'{"a": 1}'),
+        ("tokenizer.json", b'{"model": [' + b"[]," * 4_000_000 + b"0]}"),
         ("tokenizer_config.json", b"null"),
         ("modules.json", b"{}"),
         ("model.safetensors.index.json", b'{"weight_map": {"x": "../../etc/passwd.safetensors"}}'),
     ],
+    ids=range(12),
 )
-def test_a_damaged_config_is_refused(tmp_path: Path, name: str, content: bytes) -> None:
+def test_a_damaged_or_outsized_config_is_refused(tmp_path: Path, name: str, content: bytes) -> None:
     with pytest.raises(MaasError):
         _inspect(tmp_path, {**llama_files(), name: content})
 
@@ -202,6 +204,12 @@ def test_hardware_needs_are_those_of_the_documents_example() -> None:
     needs = HardwareRequirements.for_weights(12_400_000_000)
 
     assert needs == HardwareRequirements(min_gpu_memory="14GB", recommended_gpu="V100, A100", cpu_cores=8, ram="32GB")
+
+
+def test_names_that_no_database_holds_are_made_plain(tmp_path: Path) -> None:
+    facts = _inspect(tmp_path, llama_files(model_type="lla\0ma", architectures=["\0ForCausalLM"]))
+
+    assert (facts.architecture_family, facts.architecture) == ("lla\ufffdma", "\ufffdForCausalLM")
 
 
 def test_facts_are_plain_json() -> None:

@@ -86,7 +86,7 @@ def _pax_values(content: bytes, name: str | None, size: int | None) -> tuple[str
     """Read `path` and `size` from records of the form `<length> <key>=<value>\\n`."""
     while content:
         length_text, space, _ = content.partition(b" ")
-        if not space or not length_text.isdigit() or not 5 <= int(length_text) <= len(content):
+        if not space or not length_text.isdigit() or len(length_text) > 6 or not 5 <= int(length_text) <= len(content):
             raise UnsupportedFile("the archive is corrupt: an extended header cannot be read")
         length = int(length_text)
         key, _, value = content[len(length_text) + 1 : length - 1].partition(b"=")

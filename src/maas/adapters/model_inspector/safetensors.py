@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 
 import orjson
 
+from maas.adapters.model_inspector.json_file import parse_bounded
 from maas.domain.errors import UnsupportedFile
 
 LARGEST_HEADER = 16 * 1024 * 1024
@@ -52,7 +53,7 @@ def read_tensors(path: Path) -> list[Tensor]:
 
 def _tensors(header: bytes, path: Path) -> Iterator[Tensor]:
     try:
-        entries = orjson.loads(header)
+        entries = parse_bounded(header, path)
     except orjson.JSONDecodeError:
         _refuse("{name} is damaged or no safetensors file", path)
     if not isinstance(entries, dict):
