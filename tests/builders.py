@@ -1,6 +1,6 @@
 """Things as tests need them: valid by default, each naming only what matters."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -11,7 +11,7 @@ from maas.domain.datasets.rows import DatasetType
 from maas.domain.finetuning.job import FinetuningJob
 from maas.domain.finetuning.parameters import Algorithm, Hyperparameters, TrainingConfig
 from maas.domain.identifiers import new_id
-from maas.domain.identity import User
+from maas.domain.identity import ApiKey, Permission, Session, User
 from maas.domain.inference.batch import Batch
 from maas.domain.serving.deployment import Deployment
 from maas.domain.serving.hardware import HardwareSpec
@@ -32,6 +32,32 @@ def a_user(username: str = "alice", **changes: Any) -> User:
         "updated_at": NOW,
     }
     return User(**{**values, **changes})
+
+
+def a_session(user: User, **changes: Any) -> Session:
+    values: dict[str, Any] = {
+        "id": new_id(),
+        "user_id": user.id,
+        "refresh_hash": "hash",
+        "created_at": NOW,
+        "refreshed_at": NOW,
+        "expires_at": NOW + timedelta(days=30),
+    }
+    return Session(**{**values, **changes})
+
+
+def an_api_key(user: User, **changes: Any) -> ApiKey:
+    key_id = new_id()
+    values: dict[str, Any] = {
+        "id": key_id,
+        "user_id": user.id,
+        "name": "key",
+        "prefix": "maas_abc",
+        "key_hash": f"hash of {key_id}",
+        "permissions": frozenset({Permission.MODEL_READ}),
+        "created_at": NOW,
+    }
+    return ApiKey(**{**values, **changes})
 
 
 def some_facts(**changes: Any) -> ModelFacts:

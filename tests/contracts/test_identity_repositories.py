@@ -9,35 +9,9 @@ import pytest
 from maas.application.ports.unit_of_work import UnitOfWork, UnitOfWorkFactory
 from maas.domain.errors import AlreadyExists, NotFound, OutOfRange
 from maas.domain.identifiers import new_id
-from maas.domain.identity import ApiKey, MailPurpose, MailToken, Permission, Role, Session, User
+from maas.domain.identity import MailPurpose, MailToken, Permission, Role, User
 from maas.domain.paging import Order, PageRequest
-from tests.builders import NOW, a_user
-
-
-def a_session(user: User, **changes: Any) -> Session:
-    values: dict[str, Any] = {
-        "id": new_id(),
-        "user_id": user.id,
-        "refresh_hash": "hash",
-        "created_at": NOW,
-        "refreshed_at": NOW,
-        "expires_at": NOW + timedelta(days=30),
-    }
-    return Session(**{**values, **changes})
-
-
-def a_key(user: User, **changes: Any) -> ApiKey:
-    key_id = new_id()
-    values: dict[str, Any] = {
-        "id": key_id,
-        "user_id": user.id,
-        "name": "key",
-        "prefix": "maas_abc",
-        "key_hash": f"hash of {key_id}",
-        "permissions": frozenset({Permission.MODEL_READ}),
-        "created_at": NOW,
-    }
-    return ApiKey(**{**values, **changes})
+from tests.builders import NOW, a_session, a_user, an_api_key
 
 
 @pytest.fixture
@@ -155,11 +129,11 @@ def test_keys_are_found_by_hash_and_listed_by_owner(units: UnitOfWorkFactory, al
     bob = kept(units, a_user("bob"))
     permissions = frozenset({Permission.MODEL_READ, Permission.INFERENCE_CREATE})
     keys = [
-        a_key(alice, name=name, created_at=NOW + timedelta(seconds=second), permissions=permissions)
+        an_api_key(alice, name=name, created_at=NOW + timedelta(seconds=second), permissions=permissions)
         for second, name in enumerate(("b", "A%", "c_"))
     ]
     with units() as work:
-        for key in (*keys, a_key(bob)):
+        for key in (*keys, an_api_key(bob)):
             work.api_keys.add(key)
 
     def names(work: UnitOfWork, **request: Any) -> list[str]:
@@ -179,7 +153,7 @@ def test_keys_are_found_by_hash_and_listed_by_owner(units: UnitOfWorkFactory, al
 
 
 def test_a_removed_key_is_gone(units: UnitOfWorkFactory, alice: User) -> None:
-    key = a_key(alice)
+    key = an_api_key(alice)
     with units() as work:
         work.api_keys.add(key)
     with units() as work:

@@ -30,9 +30,9 @@ class MemoryStore(Generic[T]):
 
     def add(self, aggregate: T) -> None:
         key = self._table.key(aggregate)
-        for other in self:
-            if self._table.key(other) == key or any(value(other) == value(aggregate) is not None for value in self._table.unique):
-                raise AlreadyExists("this exists already")
+        taken = [(value, value(aggregate)) for value in self._table.unique]
+        if self.find(lambda other: self._table.key(other) == key or any(value(other) == own is not None for value, own in taken)):
+            raise AlreadyExists("this exists already")
         self._removed.discard(key)
         self._touched[key] = aggregate
 
@@ -42,13 +42,10 @@ class MemoryStore(Generic[T]):
         self._removed.add(key)
 
     def __iter__(self) -> Iterator[T]:
-        keys = [*self._table.rows, *(key for key in self._touched if key not in self._table.rows)]
-        for key in keys:
-            if key not in self._removed:
-                yield self._touch(key)
+        return self._fitting(lambda _aggregate: True)
 
     def find(self, condition: Callable[[T], bool]) -> T | None:
-        return next((aggregate for aggregate in self if condition(aggregate)), None)
+        return next(self._fitting(condition), None)
 
     def get(self, condition: Callable[[T], bool]) -> T:
         """Return the one that fits, or raise NotFound."""
@@ -58,7 +55,7 @@ class MemoryStore(Generic[T]):
         return found
 
     def all(self, condition: Callable[[T], bool]) -> list[T]:
-        return [aggregate for aggregate in self if condition(aggregate)]
+        return list(self._fitting(condition))
 
     def page(
         self,
@@ -83,6 +80,13 @@ class MemoryStore(Generic[T]):
         for key in self._removed:
             self._table.rows.pop(key, None)
         self._table.rows.update(copy.deepcopy(self._touched))
+
+    def _fitting(self, condition: Callable[[T], bool]) -> Iterator[T]:
+        """Yield those that fit; what does not fit is looked at without being copied."""
+        keys = [*self._table.rows, *(key for key in self._touched if key not in self._table.rows)]
+        for key in keys:
+            if key not in self._removed and condition(self._touched[key] if key in self._touched else self._table.rows[key]):
+                yield self._touch(key)
 
     def _touch(self, key: Key) -> T:
         if key not in self._touched:
