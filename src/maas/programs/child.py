@@ -33,8 +33,11 @@ class Child:
         self._early_commands: list[dict[str, Any]] = []
 
     @classmethod
-    def start(cls, title: str) -> "Child":
-        """Name the process, read the specification, and begin to watch the parent's pipe."""
+    def start(cls, title: str, *, before_threads: Callable[[Mapping[str, Any]], None] = lambda _: None) -> "Child":
+        """Name the process, read the specification, and begin to watch the parent's pipe.
+
+        `before_threads` is called with the specification while this process has a single thread: walls hold all that come after.
+        """
         setproctitle(title)
         reports_fd = os.dup(1)
         os.dup2(2, 1)
@@ -43,6 +46,7 @@ class Child:
         if not line:
             os._exit(_PARENT_GONE_STATUS)
         child = cls(json.loads(line), reports_fd)
+        before_threads(child.spec)
         threading.Thread(target=child._watch_parent, name="parent-watch", daemon=True).start()
         return child
 

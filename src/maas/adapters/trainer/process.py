@@ -103,7 +103,7 @@ class ProcessTraining(Training):
             stderr=subprocess.PIPE,
             cwd=folder,
             # Its libraries look for caches and configuration at home: there are none.
-            env={**environment, "HOME": str(folder)},
+            env={**environment, "HOME": str(folder), "TMPDIR": str(folder)},
             process_group=0,
         )
         self._readers = [

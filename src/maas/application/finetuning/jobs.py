@@ -21,7 +21,7 @@ from maas.domain.identifiers import new_id
 from maas.domain.naming import LONGEST_NAME, checked_description, checked_name
 from maas.domain.paging import Page, PageRequest
 
-_MOST_NAME_TRIES = 3
+_MOST_NAME_TRIES = 10
 
 
 class FinetuningJobs:

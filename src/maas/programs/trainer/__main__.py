@@ -4,19 +4,22 @@ import os
 import sys
 import threading
 import traceback
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from maas.programs.child import Child, die_with_parent, leave_network, limit_resources
+from maas.programs.walls import confine
 
 
 def main() -> int:
     """Run one training; return 0 where it ended as told (finished, cancelled, or failed with a reason)."""
     die_with_parent()
-    alone = leave_network()
+    walls = {"network": leave_network()}
     limit_resources()
-    child = Child.start("maas trainer")
+    child = Child.start("maas trainer", before_threads=lambda spec: walls.update(files=_confine(spec)))
     os.nice(int(child.spec.get("niceness", 0)))
-    child.report("confinement", network=alone)
+    child.report("confinement", **walls)
     cancelled = threading.Event()
 
     def obey(command: dict[str, Any]) -> None:
@@ -30,6 +33,15 @@ def main() -> int:
         traceback.print_exc()
         return 1
     return 0
+
+
+def _confine(spec: Mapping[str, Any]) -> bool:
+    """Leave in sight what this run reads and writes, and no other file of the platform."""
+    written = [Path(spec[name]) for name in ("output_dir", "checkpoint_dir")]
+    for folder in written:
+        folder.mkdir(parents=True, exist_ok=True)
+    read = [spec.get(name) for name in ("model_dir", "adapter_dir", "train_path", "eval_path", "resume_from")]
+    return confine(readable=[Path(path) for path in read if path is not None], writable=[*written, Path.cwd()])
 
 
 def _train(child: Child, cancelled: threading.Event) -> None:
