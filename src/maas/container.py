@@ -54,6 +54,7 @@ from maas.application.inference.batches import Batches
 from maas.application.inference.chat import Chat, Completion
 from maas.application.inference.embedding import Embedding
 from maas.application.inference.metering import CollectedUsage, Metering
+from maas.application.inference.resumable import ResumableStreams
 from maas.application.inference.routing import Router
 from maas.application.inference.served_models import ServedModels
 from maas.application.ports.clock import Clock
@@ -305,6 +306,7 @@ class Container(containers.DeclarativeContainer):
     chat = Singleton(Chat, asking=text_asking)
     completion = Singleton(Completion, asking=text_asking)
     embedding = Singleton(Embedding, router=router, embedder=embedder, metering=metering)
+    resumable_streams = Singleton(ResumableStreams, unit_of_work=unit_of_work, clock=clock)
     served_models = Singleton(ServedModels, unit_of_work=unit_of_work, router=router)
     batch_answers = Singleton(BatchAnswers, chat=chat, completion=completion, embedding=embedding, patience_seconds=30.0)
     batches = Singleton(
@@ -341,4 +343,5 @@ class Container(containers.DeclarativeContainer):
         idempotency=idempotency.provided.sweep,
         usage=usage_flush.provided.flush,
         files=file_sweep.provided.sweep,
+        streams=resumable_streams.provided.sweep,
     )

@@ -13,7 +13,7 @@ import pytest
 
 from maas.settings import Settings
 from tests.integration.inference.served import Served, served, wait_until
-from tests.unit.inference.wire import END, HEAD, event, piece, usage, wire_engine
+from tests.unit.inference.wire import END, HEAD, Step, event, piece, usage, wire_engine
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 PAUSE = 0.05
@@ -37,7 +37,7 @@ def a_worker(data_dir: Path) -> Iterator["subprocess.Popen[bytes]"]:
 
 def test_a_batch_goes_on_after_kill_9_and_nothing_counts_twice(tmp_path: Path) -> None:
     total = 600
-    answer = [PAUSE, HEAD, piece("a", usage=usage(2, 1)), piece("", "stop", usage=usage(2, 2)), event(b"[DONE]"), END]
+    answer: list[Step] = [PAUSE, HEAD, piece("a", usage=usage(2, 1)), piece("", "stop", usage=usage(2, 2)), event(b"[DONE]"), END]
     requests = [{"id": str(n), "type": "completion", "data": {"prompt": f"p{n}"}} for n in range(total)]
     with wire_engine(answer) as engine, served(tmp_path / "data") as api:
         deployment = api.deploy(engine.address)

@@ -4,6 +4,7 @@ import asyncio
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import openai
 import pytest
@@ -39,7 +40,7 @@ def parts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Parts]:
             yield Parts(api, client)
 
 
-HELLO = [{"role": "user", "content": "北京 number 1?"}]
+HELLO: Any = [{"role": "user", "content": "北京 number 1?"}]
 
 
 def test_models_are_listed_and_found(parts: Parts) -> None:

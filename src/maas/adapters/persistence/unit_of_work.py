@@ -15,6 +15,7 @@ from maas.adapters.persistence.event_rows import event_payload
 from maas.adapters.persistence.finetuning import SqlFinetuningJobs
 from maas.adapters.persistence.idempotency import SqlIdempotentCalls
 from maas.adapters.persistence.identity import SqlApiKeys, SqlMailTokens, SqlSessions, SqlUsers
+from maas.adapters.persistence.kept_streams import SqlKeptStreams
 from maas.adapters.persistence.leaderships import SqlLeaderships
 from maas.adapters.persistence.leases import SqlLeases
 from maas.adapters.persistence.owners import SqlOwners
@@ -64,6 +65,7 @@ class SqlUnitOfWork(UnitOfWork):
         self.model_versions = SqlModelVersions(connection)
         self.datasets = SqlDatasets(connection)
         self.batches = SqlBatches(connection)
+        self.kept_streams = SqlKeptStreams(connection)
         self.usage = SqlUsage(connection)
         self.finetuning_jobs = SqlFinetuningJobs(connection)
         self.deployments = SqlDeployments(connection)

@@ -10,6 +10,7 @@ from maas.application.ports.repositories.datasets import Datasets
 from maas.application.ports.repositories.finetuning import FinetuningJobs
 from maas.application.ports.repositories.idempotency import IdempotentCalls
 from maas.application.ports.repositories.identity import ApiKeys, MailTokens, Sessions, Users
+from maas.application.ports.repositories.kept_streams import KeptStreams
 from maas.application.ports.repositories.leases import Leases
 from maas.application.ports.repositories.owners import Owners
 from maas.application.ports.repositories.serving import DeploymentLog, Deployments, Leaderships, Replicas
@@ -34,6 +35,7 @@ class UnitOfWork(ABC):
     model_versions: ModelVersions
     datasets: Datasets
     batches: Batches
+    kept_streams: KeptStreams
     usage: Usage
     finetuning_jobs: FinetuningJobs
     deployments: Deployments

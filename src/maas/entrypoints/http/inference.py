@@ -1,6 +1,7 @@
 """Asking models: chat, completion and embedding."""
 
 from typing import Any
+from uuid import UUID
 
 from dependency_injector.wiring import Provide, inject
 from flask import Response
@@ -9,6 +10,7 @@ from maas.application.cancellation import Cancellation
 from maas.application.inference.answers import TextAnswer
 from maas.application.inference.chat import Chat, Completion
 from maas.application.inference.embedding import Embedding
+from maas.application.inference.resumable import ResumableStreams
 from maas.container import Container
 from maas.domain.identity import Permission
 from maas.entrypoints.http.blueprint import Blueprint
@@ -23,6 +25,8 @@ from maas.entrypoints.http.inference_answers import (
     whole_answer,
 )
 from maas.entrypoints.http.inference_forms import ChatForm, CompletionForm, EmbeddingForm
+from maas.entrypoints.http.request import current_request
+from maas.entrypoints.http.resumable_chunks import error_chunk, json_chunks, last_event_id, numbered_chunks
 from maas.entrypoints.http.sign_in import current_actor
 
 Form = dict[str, Any]
@@ -36,9 +40,12 @@ blueprint = Blueprint("inference", __name__, url_prefix="/api/v1/inference", des
 @blueprint.response(200, TextChunkSchema(), content_type=EVENTS)
 @blueprint.response(200, TextAnswerSchema(), description="The answer; by server-sent events where `parameters.stream` is true.")
 @inject
-def chat(form: Form, chats: Chat = Provide[Container.chat]) -> dict[str, Any] | Response:
+def chat(
+    form: Form, chats: Chat = Provide[Container.chat], streams: ResumableStreams = Provide[Container.resumable_streams]
+) -> dict[str, Any] | Response:
     """Answer a conversation."""
-    return _answered(chats.begin(current_actor(), **form))
+    resumable = form.pop("resumable")
+    return _answered(chats.begin(current_actor(), **form), streams if resumable else None)
 
 
 @blueprint.route("/completion", methods=["POST"], access=Permission.INFERENCE_CREATE)
@@ -46,9 +53,14 @@ def chat(form: Form, chats: Chat = Provide[Container.chat]) -> dict[str, Any] | 
 @blueprint.response(200, TextChunkSchema(), content_type=EVENTS)
 @blueprint.response(200, TextAnswerSchema(), description="The text; by server-sent events where `parameters.stream` is true.")
 @inject
-def complete(form: Form, completions: Completion = Provide[Container.completion]) -> dict[str, Any] | Response:
+def complete(
+    form: Form,
+    completions: Completion = Provide[Container.completion],
+    streams: ResumableStreams = Provide[Container.resumable_streams],
+) -> dict[str, Any] | Response:
     """Go on with a text."""
-    return _answered(completions.begin(current_actor(), **form))
+    resumable = form.pop("resumable")
+    return _answered(completions.begin(current_actor(), **form), streams if resumable else None)
 
 
 @blueprint.route("/embedding", methods=["POST"], access=Permission.INFERENCE_CREATE)
@@ -62,7 +74,19 @@ def embed(form: Form, embeddings: Embedding = Provide[Container.embedding]) -> d
         return embedding_answer(embeddings.embed(current_actor(), **form, cancellation=cancellation))
 
 
-def _answered(answer: TextAnswer) -> dict[str, Any] | Response:
+@blueprint.route("/streams/<uuid:stream_id>", access=Permission.INFERENCE_CREATE)
+@blueprint.response(200, TextChunkSchema(), content_type=EVENTS)
+@inject
+def resume(stream_id: UUID, streams: ResumableStreams = Provide[Container.resumable_streams]) -> Response:
+    """Take a resumable stream of one's own up again, after the event that `Last-Event-ID` names, or from its beginning."""
+    return event_stream(numbered_chunks(streams.resume(current_actor(), stream_id, after=last_event_id())))
+
+
+def _answered(answer: TextAnswer, streams: ResumableStreams | None) -> dict[str, Any] | Response:
+    if answer.request.parameters.stream and streams is not None:
+        language = current_request().language
+        chunks = streams.begin(current_actor(), answer, json_chunks(answer), lambda error: error_chunk(error, language))
+        return event_stream(numbered_chunks(chunks))
     if answer.request.parameters.stream:
         return event_stream(answer_chunks(answer), cancel=answer.cancel)
     with given_up_with_client(answer.cancel):

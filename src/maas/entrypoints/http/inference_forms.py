@@ -44,6 +44,18 @@ class ParametersForm(StrictSchema):
     stream = Boolean(**_said("Whether to answer by server-sent events as the text is written."))
 
 
+class Streamable(StrictSchema):
+    """What may be answered by a stream."""
+
+    resumable = Boolean(
+        load_default=False,
+        metadata={
+            "description": "Whether a stream goes on without its client, and can be taken up again for ten minutes by "
+            "`GET /api/v1/inference/streams/{id}`, the `id` being that of its chunks."
+        },
+    )
+
+
 class MessageForm(StrictSchema):
     """One turn of a conversation."""
 
@@ -75,13 +87,13 @@ class EmbeddingItem(StrictSchema):
     texts = fields.List(Text(), required=True, metadata={"minItems": 1, "maxItems": 2048})
 
 
-class ChatForm(ChatItem):
+class ChatForm(ChatItem, Streamable):
     """A conversation to be answered by a deployment."""
 
     deployment_id = Identifier(required=True)
 
 
-class CompletionForm(CompletionItem):
+class CompletionForm(CompletionItem, Streamable):
     """A text to be gone on with by a deployment."""
 
     deployment_id = Identifier(required=True)

@@ -28,6 +28,7 @@ from maas.adapters.persistence.memory.identity import (
     sessions_table,
     users_table,
 )
+from maas.adapters.persistence.memory.kept_streams import MemoryKeptStreams, kept_stream_chunks_table, kept_streams_table
 from maas.adapters.persistence.memory.leases import MemoryLeases, work_items_table
 from maas.adapters.persistence.memory.owners import MemoryOwners
 from maas.adapters.persistence.memory.serving import (
@@ -75,6 +76,8 @@ class MemoryDatabase:
         self.datasets = datasets_table()
         self.batches = batches_table()
         self.batch_parts = batch_parts_table()
+        self.kept_streams = kept_streams_table()
+        self.kept_stream_chunks = kept_stream_chunks_table()
         self.usage = UsageTables()
         self.finetuning = FinetuningTables()
         self.deployments = deployments_table()
@@ -113,6 +116,7 @@ class MemoryUnitOfWork(UnitOfWork):
         self.model_versions = MemoryModelVersions(database.model_versions)
         self.datasets = MemoryDatasets(database.datasets)
         self.batches = MemoryBatches(database.batches, database.batch_parts)
+        self.kept_streams = MemoryKeptStreams(database.kept_streams, database.kept_stream_chunks)
         self.usage = MemoryUsage(database.usage)
         self.finetuning_jobs = MemoryFinetuningJobs(database.finetuning)
         self.deployments = MemoryDeployments(

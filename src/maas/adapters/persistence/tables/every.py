@@ -7,10 +7,23 @@ from maas.adapters.persistence.tables import (
     finetuning,
     idempotency,
     identity,
+    kept_streams,
     metadata,
     serving,
     usage,
     work,
 )
 
-__all__ = ["batches", "catalog", "datasets", "finetuning", "idempotency", "identity", "metadata", "serving", "usage", "work"]
+__all__ = [
+    "batches",
+    "catalog",
+    "datasets",
+    "finetuning",
+    "idempotency",
+    "identity",
+    "kept_streams",
+    "metadata",
+    "serving",
+    "usage",
+    "work",
+]

@@ -38,4 +38,6 @@ INFERENCE: Mapping[str, str] = {
     "from 1 to {most} texts": "文本数应为 1 到 {most} 个",
     "there is nothing to embed in an empty text": "空文本无法向量化",
     "the model's context is {context} tokens": "模型的上下文长度为 {context} 个词元",
+    "the stream was lost with the process that wrote it": "流已随写入它的进程丢失",
+    "the id of an event is a whole number": "事件 id 应为整数",
 }
