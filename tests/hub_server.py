@@ -14,6 +14,7 @@ from urllib.parse import unquote, urlsplit
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 REVISIONS = ("main", "v1", COMMIT)
 _INFO = re.compile(r"/api/models/([^/]+/[^/]+)/revision/([^/]+)")
+_PLAIN_INFO = re.compile(r"/api/models/([^/]+/[^/]+)")
 _TREE = re.compile(r"/api/models/([^/]+/[^/]+)/tree/([^/]+)")
 _FILE = re.compile(r"/([^/]+/[^/]+)/resolve/([^/]+)/(.+)")
 _BLOB = re.compile(r"/blobs/([^/]+/[^/]+)/(.+)")
@@ -34,7 +35,8 @@ class Hub:
     cuts: int = 0
     pace: threading.Event | None = None
     """Stop in the middle of each file of a megabyte or more until this is set."""
-    has_trees: bool = True
+    is_simple: bool = False
+    """Know neither revisions nor trees, as a simple mirror."""
     damaged: bool = False
     calls: list[tuple[str, str]] = field(default_factory=list)
     """The paths that were asked for, each with its Range."""
@@ -76,7 +78,13 @@ class _Handler(BaseHTTPRequestHandler):
         wanted = self.headers.get("Range", "")
         self.keeper.calls.append((path, wanted))
         self.keeper.heard.append((path, wanted, self.headers.get("Authorization")))
-        for pattern, answer in ((_INFO, self._info), (_TREE, self._tree), (_FILE, self._file), (_BLOB, self._blob)):
+        for pattern, answer in (
+            (_INFO, self._info),
+            (_PLAIN_INFO, self._plain_info),
+            (_TREE, self._tree),
+            (_FILE, self._file),
+            (_BLOB, self._blob),
+        ):
             found = pattern.fullmatch(path)
             if found is not None:
                 answer(*map(unquote, found.groups()))
@@ -97,8 +105,17 @@ class _Handler(BaseHTTPRequestHandler):
             return files
         return None
 
+    def _plain_info(self, repository: str) -> None:
+        self._tell(repository, self._files_of(repository))
+
     def _info(self, repository: str, revision: str) -> None:
         files = self._files_of(repository, revision)
+        if self.keeper.is_simple and files is not None:
+            self._refuse(404, "EntryNotFound")
+        else:
+            self._tell(repository, files)
+
+    def _tell(self, repository: str, files: Mapping[str, bytes] | None) -> None:
         if files is not None:
             siblings = [{"rfilename": name} for name in files]
             self._json(
@@ -109,7 +126,7 @@ class _Handler(BaseHTTPRequestHandler):
         files = self._files_of(repository, revision)
         if files is None:
             return
-        if not self.keeper.has_trees:
+        if self.keeper.is_simple:
             self._refuse(404, "EntryNotFound")
             return
         self._json([_tree_entry(name, content) for name, content in files.items()])

@@ -87,8 +87,8 @@ def test_a_hub_that_is_not_there_may_be_there_later() -> None:
         HubModelSource(endpoint="http://127.0.0.1:9").open(hub_source())
 
 
-def test_a_mirror_without_trees_is_read_too() -> None:
-    with running_hub({"org/tiny": FILES}, has_trees=False) as hub:
+def test_a_simple_mirror_is_read_too() -> None:
+    with running_hub({"org/tiny": FILES}, is_simple=True) as hub:
         assert read_all(HubModelSource(endpoint=hub.url), hub_source()) == FILES
 
 

@@ -200,6 +200,14 @@ def test_versions_are_listed(house: House, alice: Headers, model: Shown) -> None
     assert house.client.get(f"{path}/9.9.9", headers=alice).status_code == 404
 
 
+@pytest.mark.parametrize("version", ["%00", "a b", "x" * 65, "%EF%BF%BD", "1.0.0%0A"])
+def test_what_no_version_is_called_is_not_there(house: House, alice: Headers, model: Shown, version: str) -> None:
+    path = f"/api/v1/models/{model['id']}/versions/{version}"
+
+    for method, below in (("GET", ""), ("GET", "/download"), ("DELETE", "")):
+        assert house.client.open(path + below, method=method, headers=alice).status_code == 404
+
+
 def test_what_is_deleted_is_gone_with_its_files(house: House, alice: Headers, model: Shown) -> None:
     before = house.client.get("/api/v1/users/me", headers=alice).json["data"]["quota"]["storage_used"]
 

@@ -38,7 +38,7 @@ class HubModelSource(ModelSource):
         api = HfApi(endpoint=self._endpoint, token=self._token or False)
         repository = source.repository or ""
         with _told_in_our_words():
-            info = api.model_info(repository, revision=source.revision or DEFAULT_REVISION, timeout=_TIMEOUT_SECONDS)
+            info = _info(api, repository, source.revision)
             files = _files_of(api, info, repository)
         return _HubListing(self, repository, info.sha or source.revision or DEFAULT_REVISION, files)
 
@@ -94,6 +94,18 @@ class _HubListing(SourceListing):
                 if file.size is None or received >= file.size:
                     return
         raise PlatformUnavailable("the model hub breaks off")
+
+
+def _info(api: "HfApi", repository: str, revision: str | None) -> Any:
+    from huggingface_hub.errors import HfHubHTTPError
+
+    try:
+        return api.model_info(repository, revision=revision or DEFAULT_REVISION, timeout=_TIMEOUT_SECONDS)
+    except HfHubHTTPError:
+        if revision is not None:
+            raise
+        # A simple mirror may know no revisions.
+        return api.model_info(repository, timeout=_TIMEOUT_SECONDS)
 
 
 def _files_of(api: "HfApi", info: Any, repository: str) -> list[SourceFile]:

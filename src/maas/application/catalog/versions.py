@@ -13,9 +13,10 @@ from maas.application.downloads import Download, Piece, sha256_of
 from maas.application.ports.clock import Clock
 from maas.application.ports.file_store import FileStore
 from maas.application.ports.incoming_form import IncomingForm
-from maas.application.ports.unit_of_work import UnitOfWorkFactory
+from maas.application.ports.unit_of_work import UnitOfWork, UnitOfWorkFactory
 from maas.application.visibility import require_owner
-from maas.domain.catalog.model import Model, ModelVersion, VersionStatus
+from maas.domain.catalog.model import Model, ModelVersion, VersionStatus, is_version
+from maas.domain.errors import NotFound
 from maas.domain.paging import Page, PageRequest
 
 _TAR = ".tar"
@@ -52,21 +53,21 @@ class ModelVersions:
     def get(self, actor: Actor, model_id: UUID, version: str) -> ModelVersion:
         with self.unit_of_work(read_only=True) as work:
             work.models.get(model_id, visible_to=actor)
-            return work.model_versions.get(model_id, version)
+            return _found(work, model_id, version)
 
     def delete(self, actor: Actor, model_id: UUID, version: str) -> None:
         """Remove a version and its files; refused while something uses it."""
         with self.unit_of_work() as work:
             model = work.models.get(model_id, visible_to=actor, for_update=True)
             require_owner(actor, model)
-            remove_version(work, model, work.model_versions.get(model_id, version, for_update=True))
+            remove_version(work, model, _found(work, model_id, version))
             model.updated_at = self.clock.now()
 
     def download(self, actor: Actor, model_id: UUID, version: str) -> Download:
         """Return the uploaded archive, or one of all files. It counts once its last byte was sent."""
         with self.unit_of_work(read_only=True) as work:
             model = work.models.get(model_id, visible_to=actor)
-            found = work.model_versions.get(model_id, version)
+            found = _found(work, model_id, version)
         found.require_ready()
         pieces = self._pieces(found)
         ending = _ending(found)
@@ -95,6 +96,13 @@ class ModelVersions:
     def _count(self, model_id: UUID) -> None:
         with self.unit_of_work() as work:
             work.models.count_download(model_id)
+
+
+def _found(work: UnitOfWork, model_id: UUID, version: str) -> ModelVersion:
+    """Return a version, or raise NotFound, also for what no version is called and no database could look for."""
+    if not is_version(version):
+        raise NotFound
+    return work.model_versions.get(model_id, version)
 
 
 def _ending(version: ModelVersion) -> str:

@@ -17,7 +17,7 @@ _PREVIEW_DEPTH = 8
 _MOST_COLUMNS = 100
 _LONGEST_COLUMN = 200
 _LARGEST_INTEGER = 2**53
-_CJK = re.compile("[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff\U00020000-\U0003ffff]")
+_CJK = re.compile("[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff\U00020000-\U0003ffff]+")
 _WORD = re.compile(r"[^\W_]+|[^\w\s]")
 _TOKENS_PER_WORD = 1.3
 
@@ -107,8 +107,10 @@ class _Spread:
 
 def estimated_tokens(text: str) -> float:
     """Estimate tokens without a tokenizer: one for each CJK character, 1.3 for each other word or sign."""
-    ideographs = 0 if text.isascii() else len(_CJK.findall(text))
-    others = _CJK.sub(" ", text) if ideographs else text
+    if text.isascii():
+        return _TOKENS_PER_WORD * len(_WORD.findall(text))
+    others, runs = _CJK.subn(" ", text)
+    ideographs = len(text) - (len(others) - runs)
     return ideographs + _TOKENS_PER_WORD * len(_WORD.findall(others))
 
 

@@ -82,12 +82,17 @@ class VersionFiles:
 
 def checked_version(version: str) -> str:
     """Return `version`, or raise WrongForm: 1 to 64 of letters, digits, '.', '-', '_', '+', a letter or digit first."""
-    if not _VERSION.fullmatch(version):
+    if not is_version(version):
         raise WrongForm(
             "a version has 1 to 64 letters, digits, '.', '-', '_' or '+', and begins with a letter or digit",
             field="version",
         )
     return version
+
+
+def is_version(text: str) -> bool:
+    """Tell whether a version may be called so."""
+    return _VERSION.fullmatch(text) is not None
 
 
 def checked_category(category: str | None, kind: ModelType) -> str:
