@@ -50,7 +50,7 @@ def make_reciter(folder: Path, script: str, *, ends: bool = True) -> Path:
                 weight.zero_()
         model.transformer.wpe.weight.copy_(torch.eye(CONTEXT) * 10)
         for position, token in enumerate(tokens):
-            model.lm_head.weight[token, position] = 1.0
+            model.lm_head.weight[token, position] = 4.0
     model.save_pretrained(folder)
     return folder
 
