@@ -45,9 +45,15 @@ def test_full_fine_tuning_learns_more_slowly_by_default(workshop: Workshop) -> N
 
 def test_values_out_of_range_are_told_by_field_before_anything_else(workshop: Workshop) -> None:
     with pytest.raises(Invalid) as error:
-        workshop.create(base_model_id=new_id(), hyperparameters={"learning_rate": float("nan"), "batch_size": 0})
+        workshop.create(
+            name="",
+            base_model_id=new_id(),
+            hyperparameters={"learning_rate": float("nan"), "batch_size": 0},
+            config={"save_steps": 0},
+        )
 
-    assert [problem.field for problem in error.value.problems] == ["hyperparameters.learning_rate", "hyperparameters.batch_size"]
+    fields = ["name", "hyperparameters.learning_rate", "hyperparameters.batch_size", "config.save_steps"]
+    assert [problem.field for problem in error.value.problems] == fields
     assert error.value.code == "VALIDATION_003"
 
 

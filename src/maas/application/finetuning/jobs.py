@@ -1,6 +1,8 @@
 """Fine-tuning jobs: making, listing, showing, stopping, starting again, removing."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -13,7 +15,7 @@ from maas.application.ports.repositories.finetuning import JobFilter
 from maas.application.ports.trainer import Trainer
 from maas.application.ports.unit_of_work import UnitOfWork, UnitOfWorkFactory
 from maas.domain.catalog.model import Lineage, Model
-from maas.domain.errors import AlreadyExists, JobImpossible
+from maas.domain.errors import AlreadyExists, Invalid, JobImpossible, Problem
 from maas.domain.finetuning.job import FinetuningJob
 from maas.domain.finetuning.parameters import Algorithm, Hyperparameters, TrainingConfig
 from maas.domain.finetuning.training import Checkpoint, LogLevel, LogLine, MetricsPoint
@@ -52,52 +54,37 @@ class FinetuningJobs:
         data and parameters do not fit together.
         """
         values = {"learning_rate": algorithm.default_learning_rate, **(hyperparameters or {})}
-        given = {
-            "name": checked_name(name),
-            "description": checked_description(description),
-            "algorithm": algorithm,
-            "hyperparameters": Hyperparameters(**values),
-            "config": TrainingConfig(**(config or {})),
-        }
-        obstacle = self.trainer.obstacle(algorithm)
-        for tries_left in reversed(range(_MOST_NAME_TRIES)):
-            try:
-                return self._create(actor, base_model_id, base_model_version, dataset_id, given, obstacle)
-            except AlreadyExists:
-                # Somebody took the name of the result at the same moment: there is always another.
-                if not tries_left:
-                    raise
-        raise AssertionError
+        name, description, learning, beside = _all_checked(
+            lambda: checked_name(name),
+            lambda: checked_description(description),
+            lambda: Hyperparameters(**values),
+            lambda: TrainingConfig(**(config or {})),
+        )
+        order = _Order(
+            name=name,
+            description=description,
+            base_model_id=base_model_id,
+            base_model_version=base_model_version,
+            dataset_id=dataset_id,
+            algorithm=algorithm,
+            hyperparameters=learning,
+            config=beside,
+            obstacle=self.trainer.obstacle(algorithm),
+        )
+        for _ in range(_MOST_NAME_TRIES - 1):
+            # Somebody may take the name of the result at the same moment: there is always another.
+            with suppress(AlreadyExists):
+                return self._create(actor, order)
+        return self._create(actor, order)
 
-    def _create(
-        self,
-        actor: Actor,
-        base_model_id: UUID,
-        version: str | None,
-        dataset_id: UUID,
-        given: Mapping[str, Any],
-        obstacle: str | None,
-    ) -> FinetuningJob:
+    def _create(self, actor: Actor, order: "_Order") -> FinetuningJob:
         now = self.clock.now()
         with self.unit_of_work() as work:
-            base = fitting_base(work, actor, base_model_id, version)
-            dataset = fitting_dataset(work, actor, dataset_id, given["config"])
-            if obstacle is not None:
-                raise JobImpossible(obstacle, field="algorithm")
-            job_id, result_id = new_id(), new_id()
-            job = FinetuningJob.make(
-                id=job_id,
-                owner_id=actor.user_id,
-                base_model_id=base.model.id,
-                base_version=base.version.version,
-                adapter_base_id=None if base.adapted is None else base.adapted.model_id,
-                adapter_base_version=None if base.adapted is None else base.adapted.version,
-                dataset_id=dataset.id,
-                result_model_id=result_id,
-                result_name=_free_name(work, actor.user_id, given["name"]),
-                at=now,
-                **given,
-            )
+            base = fitting_base(work, actor, order.base_model_id, order.base_model_version)
+            fitting_dataset(work, actor, order.dataset_id, order.config)
+            if order.obstacle is not None:
+                raise JobImpossible(order.obstacle, field="algorithm")
+            job = order.job(actor.user_id, base, result_name=_free_name(work, actor.user_id, order.name), at=now)
             work.models.add(_reserved_model(job, base))
             work.finetuning_jobs.add(job)
             self._admit(work, actor, job, at=now)
@@ -179,6 +166,54 @@ class FinetuningJobs:
     def _admit(self, work: UnitOfWork, actor: Actor, job: FinetuningJob, *, at: datetime) -> None:
         is_unlimited = actor.is_admin and actor.user_id == job.owner_id
         admit_waiting(work, job.owner_id, limit=None if is_unlimited else self.most_running, at=at)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Order:
+    """What was asked for, its form checked; `obstacle` says why the algorithm cannot be had."""
+
+    name: str
+    description: str | None
+    base_model_id: UUID
+    base_model_version: str | None
+    dataset_id: UUID
+    algorithm: Algorithm
+    hyperparameters: Hyperparameters
+    config: TrainingConfig
+    obstacle: str | None
+
+    def job(self, owner_id: UUID, base: Base, *, result_name: str, at: datetime) -> FinetuningJob:
+        return FinetuningJob.make(
+            id=new_id(),
+            owner_id=owner_id,
+            name=self.name,
+            description=self.description,
+            base_model_id=base.model.id,
+            base_version=base.version.version,
+            adapter_base_id=None if base.adapted is None else base.adapted.model_id,
+            adapter_base_version=None if base.adapted is None else base.adapted.version,
+            dataset_id=self.dataset_id,
+            algorithm=self.algorithm,
+            hyperparameters=self.hyperparameters,
+            config=self.config,
+            result_model_id=new_id(),
+            result_name=result_name,
+            at=at,
+        )
+
+
+def _all_checked(*checks: Callable[[], Any]) -> list[Any]:
+    """Return what all checks return, or raise one Invalid with the problems of all."""
+    results: list[Any] = []
+    problems: list[Problem] = []
+    for check in checks:
+        try:
+            results.append(check())
+        except Invalid as error:
+            problems.extend(error.problems)
+    if problems:
+        raise Invalid("the input is not valid", problems=problems)
+    return results
 
 
 def _free_name(work: UnitOfWork, owner_id: UUID, wanted: str) -> str:

@@ -62,21 +62,7 @@ class Publication:
         if model is None:
             raise NotFound
         model.appear(at=now)
-        version = ModelVersion(
-            id=version_id,
-            model_id=model.id,
-            owner_id=job.owner_id,
-            version=FIRST_VERSION,
-            files_root=files.root,
-            source={
-                "type": "finetune",
-                "job_id": str(job.id),
-                "base_model_id": str(job.base_model_id),
-                "base_version": job.base_version,
-            },
-            created_at=now,
-            updated_at=now,
-        )
+        version = _version(version_id, job, files.root, at=now)
         ready = version.become_ready(files, facts, at=now)
         work.model_versions.add(version)
         work.publish(ready)
@@ -87,6 +73,26 @@ class Publication:
     def _has_row(self, version_id: UUID) -> bool:
         with self.unit_of_work(read_only=True) as work:
             return work.model_versions.find(version_id) is not None
+
+
+def _version(version_id: UUID, job: FinetuningJob, root: str, *, at: datetime) -> ModelVersion:
+    """Return the version that a job makes; its source says what an adapter is an adapter to."""
+    source = {
+        "type": "finetune",
+        "job_id": str(job.id),
+        "base_model_id": str(job.base_model_id),
+        "base_version": job.base_version,
+    }
+    return ModelVersion(
+        id=version_id,
+        model_id=job.result_model_id,
+        owner_id=job.owner_id,
+        version=FIRST_VERSION,
+        files_root=root,
+        source=source,
+        created_at=at,
+        updated_at=at,
+    )
 
 
 def _succeed(job: FinetuningJob, at: datetime) -> Sequence[Event]:

@@ -177,6 +177,8 @@ class FinetuningJob:
 
     def admit(self, *, at: datetime) -> None:
         """Let the job be worked on."""
+        if self.status is not JobStatus.QUEUED:
+            raise Conflict("a {status} job cannot begin", status=self.status.value)
         self.admitted = True
         self.updated_at = at
 

@@ -1,5 +1,6 @@
 """`python -m maas.programs.trainer`: reads a specification on stdin, trains, reports on stdout."""
 
+import errno
 import os
 import sys
 import threading
@@ -61,6 +62,17 @@ def _train(child: Child, cancelled: threading.Event) -> None:
     except (MemoryError, torch.OutOfMemoryError):
         reason = "memory ran out: use a smaller max_sequence_length, a smaller model, or lora in place of full"
         child.report("failed", code="FINETUNE_001", field="hyperparameters.max_sequence_length", reason=reason)
+    except Exception as error:
+        if not _is_full_disk(error):
+            raise
+        reason = "the platform's disk is full: the job can be restarted when there is room"
+        child.report("failed", code="SYSTEM_002", field="", reason=reason)
+
+
+def _is_full_disk(error: Exception) -> bool:
+    """Tell whether there was no room for a file; safetensors says so in words alone."""
+    number = getattr(error, "errno", None)
+    return number in (errno.ENOSPC, errno.EDQUOT) or f"os error {errno.ENOSPC}" in str(error)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 TRAINING: Mapping[str, str] = {
     "a job cannot go from {before} to {after}": "任务不能从 {before} 变为 {after}",
+    "a {status} job cannot begin": "{status} 状态的任务不能开始",
     "a {status} job cannot be cancelled": "{status} 状态的任务不能取消",
     "a {status} job cannot be deleted; cancel it first": "{status} 状态的任务不能删除，请先取消",
     "a {status} job cannot be restarted": "{status} 状态的任务不能重新开始",
