@@ -12,6 +12,14 @@ _SECRET_KEYS = frozenset(
     {"authorization", "password", "token", "access_token", "refresh_token", "api_key", "x-api-key", "secret", "cookie"}
 )
 
+# Malformed forms are told to their senders; addresses of downloads may be signed.
+_QUIETER = {
+    "python_multipart": logging.ERROR,
+    "httpx2": logging.WARNING,
+    "httpx": logging.WARNING,
+    "huggingface_hub": logging.ERROR,
+}
+
 
 def configure_logs(level: str = "info") -> None:
     """Set up structlog, and lead the records of libraries into it."""
@@ -32,6 +40,8 @@ def configure_logs(level: str = "info") -> None:
     root = logging.getLogger()
     root.handlers[:] = [_ToStructlog()]
     root.setLevel(max(threshold, logging.INFO))
+    for name, level_of_library in _QUIETER.items():
+        logging.getLogger(name).setLevel(level_of_library)
 
 
 def _mask_secrets(_logger: Any, _method: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
