@@ -244,6 +244,16 @@ def test_one_that_does_not_end_is_killed(stage: Stage) -> None:
     assert stage.runtime.sightings() == {}
 
 
+def test_one_that_never_answered_is_killed_at_once(stage: Stage) -> None:
+    deployment_id = stage.deploy()
+    stage.look(2)
+
+    stage.change(deployment_id, "stop")
+    stage.look(2)
+
+    assert stage.get(deployment_id).status is DeploymentStatus.STOPPED
+
+
 def test_a_stopped_deployment_starts_again(stage: Stage) -> None:
     deployment_id = stage.running_deployment()
     stage.change(deployment_id, "stop")

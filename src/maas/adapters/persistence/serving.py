@@ -129,7 +129,8 @@ class SqlDeployments(Deployments):
     def attended(self) -> Sequence[Deployment]:
         unfinished = replicas.c.status.not_in(_ENDED)
         has_replicas = exists().where(replicas.c.deployment_id == deployments.c.id, unfinished)
-        statement = select(deployments).where(or_(deployments.c.status.not_in(_ENDED), has_replicas))
+        is_deleted = deployments.c.intent == Intent.DELETE.value
+        statement = select(deployments).where(or_(deployments.c.status.not_in(_ENDED), is_deleted, has_replicas))
         return self.store.all(statement.order_by(deployments.c.id))
 
     def uses_model(self, model_id: UUID, version: str | None = None) -> bool:

@@ -30,6 +30,7 @@ _SCALED = frozenset({DeploymentStatus.RUNNING, DeploymentStatus.SCALING})
 class DrainTimes:
     """A replica that is to stop is told so after `notice`, so that who routes has heard of it, and killed after `limit`.
 
+    One that never answered has nothing to end, and is killed at once.
     `at_the_end` is how long engines may go on answering when the controller itself ends.
     """
 
@@ -75,7 +76,7 @@ class DeploymentController:
         scenes = self._read()
         changed = [scene.deployment.id for scene in scenes if self._would_change(scene, sightings, at)]
         for deployment_id in changed:
-            self._change(deployment_id, sightings, at)
+            self._change_alone(deployment_id, sightings, at)
         self._scale([scene for scene in scenes if scene.deployment.id not in changed], sightings, at)
         self._write_lines(scenes, at)
         self._make_true(self._read() if changed else scenes, sightings, at)
@@ -107,6 +108,13 @@ class DeploymentController:
         looked = Reconciliation(deployment=deployment, replicas=replicas, sightings=sightings, host=self.runtime.host, at=at)
         looked.run()
         return looked
+
+    def _change_alone(self, deployment_id: UUID, sightings: Mapping[UUID, Sighting], at: datetime) -> None:
+        """Change one deployment; where that fails, the others go on, and this one is tried again at the next look."""
+        try:
+            self._change(deployment_id, sightings, at)
+        except Exception:
+            log.exception("deployment %s could not be brought further", deployment_id)
 
     def _change(self, deployment_id: UUID, sightings: Mapping[UUID, Sighting], at: datetime) -> None:
         with self.unit_of_work() as work:
@@ -174,7 +182,7 @@ class DeploymentController:
             self._start(replica, deployment)
         if replica.stopping_at is None or sighting is None or sighting.state is ReplicaState.ENDED:
             return
-        if at - replica.stopping_at >= self._drain_times.limit:
+        if replica.ready_at is None or at - replica.stopping_at >= self._drain_times.limit:
             self.runtime.stop(replica.id)
         elif at - replica.stopping_at >= self._drain_times.notice:
             self.runtime.drain(replica.id)

@@ -10,7 +10,7 @@ from maas.adapters.persistence.memory.collections import MemoryStore, MemoryTabl
 from maas.application.actor import Actor
 from maas.application.ports.repositories.serving import DeploymentFilter, DeploymentLog, Deployments, Leaderships, Replicas
 from maas.domain.paging import Page, PageRequest
-from maas.domain.serving.deployment import ENDED, Deployment, StatusChange
+from maas.domain.serving.deployment import ENDED, Deployment, Intent, StatusChange
 from maas.domain.serving.log import MOST_LINES, DeploymentLine, LineLevel
 from maas.domain.serving.replica import Replica
 
@@ -132,7 +132,9 @@ class MemoryDeployments(Deployments):
     def attended(self) -> Sequence[Deployment]:
         unfinished = [replica for replica in self._replicas.rows.values() if replica.status not in ENDED]
         with_replicas = {replica.deployment_id for replica in unfinished}
-        found = self.store.all(lambda deployment: deployment.is_live or deployment.id in with_replicas)
+        found = self.store.all(
+            lambda one: one.is_live or one.intent is Intent.DELETE or one.id in with_replicas,
+        )
         return sorted(found, key=lambda deployment: deployment.id)
 
     def uses_model(self, model_id: UUID, version: str | None = None) -> bool:

@@ -55,7 +55,9 @@ class Deployments(ABC):
 
     @abstractmethod
     def attended(self) -> Sequence[Deployment]:
-        """Return those that a controller looks after: all but the stopped and failed ones of which no replica is left, oldest first."""
+        """Return those that a controller looks after, oldest first.
+
+        These are all but the stopped and failed ones of which no replica is left and that are not to be deleted."""
 
     @abstractmethod
     def uses_model(self, model_id: UUID, version: str | None = None) -> bool:
