@@ -161,6 +161,32 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f("ix_api_keys_user_id"), ["user_id"], unique=False)
 
     op.create_table(
+        "batches",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("owner_id", sa.Uuid(), nullable=False),
+        sa.Column("deployment_id", sa.Uuid(), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("status", sa.Text(), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=True),
+        sa.Column("files_key", sa.Text(), nullable=False),
+        sa.Column("total", sa.BigInteger(), nullable=False),
+        sa.Column("completed", sa.BigInteger(), nullable=False),
+        sa.Column("failed", sa.BigInteger(), nullable=False),
+        sa.Column("parts", sa.Integer(), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("started_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("finished_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("changes", sa.JSON().with_variant(postgresql.JSONB(), "postgresql"), nullable=False),
+        sa.ForeignKeyConstraint(["owner_id"], ["users.id"], name=op.f("fk_batches_owner_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_batches")),
+    )
+    with op.batch_alter_table("batches", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_batches_deployment_id"), ["deployment_id"], unique=False)
+        batch_op.create_index(batch_op.f("ix_batches_owner_id"), ["owner_id"], unique=False)
+        batch_op.create_index(batch_op.f("ix_batches_status"), ["status"], unique=False)
+
+    op.create_table(
         "datasets",
         sa.Column("id", sa.Uuid(), nullable=False),
         sa.Column("owner_id", sa.Uuid(), nullable=False),
@@ -272,6 +298,20 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f("ix_finetuning_jobs_status"), ["status"], unique=False)
 
     op.create_table(
+        "kept_streams",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("owner_id", sa.Uuid(), nullable=False),
+        sa.Column("deployment_id", sa.Uuid(), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("heard_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("ended_at", sa.DateTime(timezone=True), nullable=True),
+        sa.ForeignKeyConstraint(["owner_id"], ["users.id"], name=op.f("fk_kept_streams_owner_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_kept_streams")),
+    )
+    with op.batch_alter_table("kept_streams", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_kept_streams_heard_at"), ["heard_at"], unique=False)
+
+    op.create_table(
         "mail_tokens",
         sa.Column("token_hash", sa.Text(), nullable=False),
         sa.Column("user_id", sa.Uuid(), nullable=False),
@@ -328,6 +368,16 @@ def upgrade() -> None:
         batch_op.create_index("ix_sessions_expires_at", ["expires_at"], unique=False)
         batch_op.create_index(batch_op.f("ix_sessions_user_id"), ["user_id"], unique=False)
 
+    op.create_table(
+        "batch_parts",
+        sa.Column("batch_id", sa.Uuid(), nullable=False),
+        sa.Column("number", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("files_key", sa.Text(), nullable=False),
+        sa.Column("completed", sa.Integer(), nullable=False),
+        sa.Column("failed", sa.Integer(), nullable=False),
+        sa.ForeignKeyConstraint(["batch_id"], ["batches.id"], name=op.f("fk_batch_parts_batch_id"), ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("batch_id", "number", name=op.f("pk_batch_parts")),
+    )
     op.create_table(
         "deployment_changes",
         sa.Column("id", sa.Uuid(), nullable=False),
@@ -419,6 +469,16 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("job_id", "number", name=op.f("pk_finetuning_status_changes")),
     )
     op.create_table(
+        "kept_stream_chunks",
+        sa.Column("stream_id", sa.Uuid(), nullable=False),
+        sa.Column("number", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("content", sa.Text(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["stream_id"], ["kept_streams.id"], name=op.f("fk_kept_stream_chunks_stream_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("stream_id", "number", name=op.f("pk_kept_stream_chunks")),
+    )
+    op.create_table(
         "model_likes",
         sa.Column("model_id", sa.Uuid(), nullable=False),
         sa.Column("user_id", sa.Uuid(), nullable=False),
@@ -492,6 +552,7 @@ def downgrade() -> None:
 
     op.drop_table("model_versions")
     op.drop_table("model_likes")
+    op.drop_table("kept_stream_chunks")
     op.drop_table("finetuning_status_changes")
     op.drop_table("finetuning_points")
     with op.batch_alter_table("finetuning_log_lines", schema=None) as batch_op:
@@ -507,6 +568,7 @@ def downgrade() -> None:
         batch_op.drop_index("ix_deployment_changes_deployment_id_id")
 
     op.drop_table("deployment_changes")
+    op.drop_table("batch_parts")
     with op.batch_alter_table("sessions", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_sessions_user_id"))
         batch_op.drop_index("ix_sessions_expires_at")
@@ -520,6 +582,10 @@ def downgrade() -> None:
         batch_op.drop_index(batch_op.f("ix_mail_tokens_user_id"))
 
     op.drop_table("mail_tokens")
+    with op.batch_alter_table("kept_streams", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_kept_streams_heard_at"))
+
+    op.drop_table("kept_streams")
     with op.batch_alter_table("finetuning_jobs", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_finetuning_jobs_status"))
         batch_op.drop_index(batch_op.f("ix_finetuning_jobs_owner_id"))
@@ -537,6 +603,12 @@ def downgrade() -> None:
         batch_op.drop_index(batch_op.f("ix_datasets_visibility"))
 
     op.drop_table("datasets")
+    with op.batch_alter_table("batches", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_batches_status"))
+        batch_op.drop_index(batch_op.f("ix_batches_owner_id"))
+        batch_op.drop_index(batch_op.f("ix_batches_deployment_id"))
+
+    op.drop_table("batches")
     with op.batch_alter_table("api_keys", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_api_keys_user_id"))
 
