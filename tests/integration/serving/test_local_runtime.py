@@ -1,11 +1,14 @@
 """What only engines in child processes can do: hang, crash while they load, and outlive their parent."""
 
+import json
 import os
 import signal
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -17,6 +20,7 @@ from maas.application.ports.replica_runtime import ReplicaSpec, ReplicaState
 from maas.domain.identifiers import new_id
 from maas.domain.serving.hardware import HardwareSpec
 from tests.builders import a_served_model
+from tests.integration.serving.files import keep_adapter
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 LONG_SECONDS = 60.0
@@ -126,3 +130,29 @@ def test_engines_end_with_the_process_that_runs_them_however_it_ends(files: Fold
     parent.stdout.close()
 
     wait_until(lambda: not engine.is_running() or engine.status() == psutil.STATUS_ZOMBIE)
+
+
+# PEFT asks transformers for a name that transformers is about to drop.
+@pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing. is deprecated:FutureWarning")
+def test_an_adapter_is_served_on_its_base_under_its_name(runtime: LocalReplicaRuntime, files: FolderFileStore) -> None:
+    base = "models/first/files"
+    model = a_served_model(
+        files_key=keep_adapter(files, "models/adapter", base), base_files_key=base, base_model_id=new_id(), base_version="1.0.0"
+    )
+    spec = replace(a_spec(), model=model, adapter="fine-tune")
+
+    runtime.start(spec)
+    wait_until(lambda: runtime.sightings()[spec.replica_id].state is not ReplicaState.STARTING)
+    sighting = runtime.sightings()[spec.replica_id]
+    assert sighting.address is not None, sighting.reason
+    texts = [generated(sighting.address, name) for name in (None, "fine-tune")]
+
+    assert texts[0] != texts[1]
+
+
+def generated(address: str, adapter: str | None) -> str:
+    parameters = {"max_new_tokens": 12} | ({} if adapter is None else {"adapter_id": adapter})
+    body = json.dumps({"inputs": "hello", "parameters": parameters}).encode()
+    request = urllib.request.Request(f"{address}/generate", data=body, headers={"Content-Type": "application/json"})
+    with urllib.request.urlopen(request, timeout=30) as answer:
+        return str(json.load(answer)["generated_text"])
