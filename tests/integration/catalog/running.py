@@ -98,7 +98,10 @@ def running_api(data_dir: Path, **settings: str) -> Iterator[RunningApi]:
     made = Settings(data_dir=data_dir)
     migrate_database(made)
     container = Container(settings=made)
-    container.accounts().create(username="alice", email="alice@example.com", password=PASSWORD, role=Role.USER)
+    with container.unit_of_work()(read_only=True) as work:
+        is_new = work.users.find_by_username("alice") is None
+    if is_new:
+        container.accounts().create(username="alice", email="alice@example.com", password=PASSWORD, role=Role.USER)
     tokens = container.sign_in().sign_in(email="alice@example.com", password=PASSWORD, address="127.0.0.1").tokens
     container.engine().dispose()
     listening = socket.create_server(("127.0.0.1", 0), backlog=64)
