@@ -60,7 +60,7 @@ class Sessions:
             raise Unauthenticated("the access token is not valid")
         return TOKENS[credential]
 
-    def count_call(self, actor: Actor) -> CallAllowance | None:
+    def count_call(self, actor: Actor, _address: str) -> CallAllowance | None:
         if actor.is_admin:
             return None
         if self.calls_left <= 0:

@@ -12,7 +12,7 @@ from maas.adapters.clock.memory import ManualClock
 from maas.adapters.clock.system import SystemClock
 from maas.adapters.rate_limiter.memory import MemoryRateLimiter
 from maas.adapters.rate_limiter.shared import SharedRateLimiter
-from maas.application.ports.rate_limiter import RateLimiter
+from maas.application.ports.rate_limiter import Hit, RateLimiter
 
 HOUR = 3600
 
@@ -70,6 +70,14 @@ def test_a_hit_may_cost_more_and_is_allowed_whole_or_not_at_all(limiter: RateLim
     answers = [limiter.hit("bytes", limit=10, window_seconds=HOUR, cost=cost) for cost in (6, 5, 4, 1)]
 
     assert [(answer.allowed, answer.remaining) for answer in answers] == [(True, 4), (False, 4), (True, 0), (False, 0)]
+
+
+def test_several_are_counted_at_once_each_for_itself(limiter: RateLimiter) -> None:
+    answers = [limiter.hit_each(Hit("a", 1, HOUR), Hit("b", 3, HOUR), Hit("a", 1, HOUR)) for _ in range(2)]
+
+    assert [[decision.allowed for decision in decisions] for decisions in answers] == [[True, True, False], [False, True, False]]
+    assert [decision.remaining for decision in answers[1]] == [0, 1, 0]
+    assert limiter.hit_each() == []
 
 
 def test_peeking_counts_nothing(limiter: RateLimiter, clock: ManualClock) -> None:

@@ -1,9 +1,10 @@
 """A rate limiter in a dictionary, for one process."""
 
 import threading
+from collections.abc import Sequence
 
 from maas.application.ports.clock import Clock
-from maas.application.ports.rate_limiter import Decision, RateLimiter
+from maas.application.ports.rate_limiter import Decision, Hit, RateLimiter
 
 _SWEPT_EVERY = 1000
 
@@ -18,14 +19,20 @@ class MemoryRateLimiter(RateLimiter):
         self._hits = 0
 
     def hit(self, key: str, *, limit: int, window_seconds: float, cost: int = 1) -> Decision:
+        return self.hit_each(Hit(key, limit, window_seconds, cost))[0]
+
+    def hit_each(self, *hits: Hit) -> Sequence[Decision]:
         with self._lock:
             self._sweep()
-            ends_at, count = self._window(key, window_seconds)
-            allowed = count + cost <= limit
-            if allowed:
-                count += cost
-                self._windows[key] = (ends_at, count)
-            return Decision(allowed, max(0, limit - count), ends_at)
+            return [self._count(hit) for hit in hits]
+
+    def _count(self, hit: Hit) -> Decision:
+        ends_at, count = self._window(hit.key, hit.window_seconds)
+        allowed = count + hit.cost <= hit.limit
+        if allowed:
+            count += hit.cost
+            self._windows[hit.key] = (ends_at, count)
+        return Decision(allowed, max(0, hit.limit - count), ends_at)
 
     def peek(self, key: str, *, limit: int, window_seconds: float) -> Decision:
         with self._lock:

@@ -1,6 +1,7 @@
 """The port for counting what may happen so many times within a window."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 LONGEST_WINDOW_SECONDS = 24 * 3600
@@ -15,6 +16,16 @@ class Decision:
     reset_at: float
 
 
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """Something to count under a key."""
+
+    key: str
+    limit: int
+    window_seconds: float
+    cost: int = 1
+
+
 class RateLimiter(ABC):
     """Counts by key, exactly over all processes that share the limiter.
 
@@ -25,6 +36,10 @@ class RateLimiter(ABC):
     @abstractmethod
     def hit(self, key: str, *, limit: int, window_seconds: float, cost: int = 1) -> Decision:
         """Count `cost` where the key's window has room for all of it."""
+
+    @abstractmethod
+    def hit_each(self, *hits: Hit) -> Sequence[Decision]:
+        """Count several at once, each for itself: those that have room are counted, whatever becomes of the others."""
 
     @abstractmethod
     def peek(self, key: str, *, limit: int, window_seconds: float) -> Decision:

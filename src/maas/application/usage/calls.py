@@ -15,9 +15,9 @@ class ApiCalls:
         self.journal = journal
         self.clock = clock
 
-    def count(self, actor: Actor) -> CallAllowance | None:
-        """Count a call that came, or raise RateLimited; None for those without a limit."""
-        return self.limits.count_call(actor)
+    def count(self, actor: Actor, address: str | None = None) -> CallAllowance | None:
+        """Count a call that came, by its address too where that is given, or raise RateLimited; None without a limit."""
+        return self.limits.count_call(actor, address)
 
     def record(self, actor: Actor) -> None:
         """Write down a call that was counted, before its answer ends."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from maas.application.actor import Actor
 from maas.application.ports.clock import Clock
-from maas.application.ports.rate_limiter import Decision, RateLimiter
+from maas.application.ports.rate_limiter import Decision, Hit, RateLimiter
 from maas.application.ports.unit_of_work import UnitOfWork, UnitOfWorkFactory
 from maas.domain.errors import QuotaExceeded, RateLimited
 
@@ -95,11 +95,19 @@ class Limits:
         """Return the limits of a person; None where there are none."""
         return self.admin_numbers if actor.is_admin else self.numbers
 
-    def count_call(self, actor: Actor) -> CallAllowance | None:
-        """Count one call of a person, or raise RateLimited; None for those without a limit, who are counted all the same."""
+    def count_call(self, actor: Actor, address: str | None = None) -> CallAllowance | None:
+        """Count one call of a person, and of the network address that it came from; raise RateLimited where either has none left.
+
+        Returns None for those without a limit, who are counted all the same, but not by their address.
+        """
         numbers = self.numbers_of(actor)
         limit = numbers.calls_per_hour if numbers is not None else _UNLIMITED
-        decision = self.limiter.hit(_calls_key(actor), limit=limit, window_seconds=HOUR_SECONDS)
+        hits = [Hit(_calls_key(actor), limit, HOUR_SECONDS)]
+        if address is not None and not actor.is_admin:
+            hits.append(Hit(_address_key(address), self.numbers.address_calls_per_hour, HOUR_SECONDS))
+        decision, *of_address = self.limiter.hit_each(*hits)
+        for other in of_address:
+            self._check(other, self.numbers.address_calls_per_hour)
         if numbers is None:
             return None
         self._check(decision, limit)
@@ -108,7 +116,7 @@ class Limits:
 
     def count_address(self, address: str) -> None:
         """Count one call from a network address, signed in or not, or raise RateLimited."""
-        self._hit(f"address:{network_of(address)}", self.numbers.address_calls_per_hour)
+        self._hit(_address_key(address), self.numbers.address_calls_per_hour)
 
     @contextmanager
     def upload_slot(self, actor: Actor, declared_bytes: int | None) -> Iterator[UploadSlot]:
@@ -201,6 +209,10 @@ _UNLIMITED = 2**62
 
 def _calls_key(actor: Actor) -> str:
     return f"calls:{actor.user_id.hex}"
+
+
+def _address_key(address: str) -> str:
+    return f"address:{network_of(address)}"
 
 
 def _stored_bytes(work: UnitOfWork, actor: Actor) -> int:

@@ -1,7 +1,7 @@
 """The Flask application."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from typing import Any
@@ -10,8 +10,9 @@ from uuid import UUID
 import flask_smorest
 import orjson
 from apispec.ext.marshmallow import MarshmallowPlugin
-from flask import Flask
+from flask import Flask, Request, Response
 from flask.json.provider import JSONProvider
+from flask.sessions import NullSession, SessionInterface, SessionMixin
 from marshmallow import Schema, fields
 from werkzeug.routing import BaseConverter
 
@@ -48,7 +49,7 @@ class HttpParts:
 
 def build_app(parts: HttpParts, blueprints: Iterable[Blueprint]) -> Flask:
     """Return the application with these parts and routes."""
-    app = Flask("maas", static_folder=None)
+    app = _LeanFlask("maas", static_folder=None)
     app.request_class = PlatformRequest
     app.json = _OrjsonProvider(app)
     app.url_map.merge_slashes = False
@@ -65,6 +66,28 @@ def build_app(parts: HttpParts, blueprints: Iterable[Blueprint]) -> Flask:
         api.register_blueprint(blueprint)
     register_system_routes(app, api, measures, parts.readiness)
     return app
+
+
+class _NoSessions(SessionInterface):
+    """Nothing is kept in cookies."""
+
+    def __init__(self) -> None:
+        self._none = NullSession()
+
+    def open_session(self, app: Flask, request: Request) -> NullSession:
+        return self._none
+
+    def save_session(self, app: Flask, session: SessionMixin, response: Response) -> None:
+        """Keep nothing."""
+
+
+class _LeanFlask(Flask):
+    """Flask without coroutines, for which it would look at every view and hook, and without sessions."""
+
+    session_interface = _NoSessions()
+
+    def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
+        return func
 
 
 _SETTINGS = {

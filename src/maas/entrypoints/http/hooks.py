@@ -4,11 +4,12 @@ import time
 
 import structlog
 from flask import Flask, Response
+from werkzeug.datastructures import Headers
 
 from maas.entrypoints.http.blueprint import ROUTE_RULES
 from maas.entrypoints.http.measures import Measures
-from maas.entrypoints.http.request import current_request
-from maas.entrypoints.http.sign_in import UNCOUNTED, SignIn, register_allowance_headers
+from maas.entrypoints.http.request import PlatformRequest, current_request
+from maas.entrypoints.http.sign_in import UNCOUNTED, SignIn, tell_allowance
 
 log = structlog.get_logger("maas.access")
 
@@ -26,10 +27,10 @@ def register_hooks(app: Flask, sign_in: SignIn, measures: Measures) -> None:
         request.rules = rules_of.get(request.endpoint)
         sign_in.admit(request)
 
-    # Flask runs these from the last to the first.
     @app.after_request
-    def write_down(response: Response) -> Response:
+    def finish(response: Response) -> Response:
         request = current_request()
+        _add_headers(request, response.headers)
         seconds = time.perf_counter() - request.started_at
         route = request.url_rule.rule if request.url_rule else "(none)"
         measures.count(request.method, route, response.status_code, seconds)
@@ -45,13 +46,11 @@ def register_hooks(app: Flask, sign_in: SignIn, measures: Measures) -> None:
             )
         return response
 
-    @app.after_request
-    def add_headers(response: Response) -> Response:
-        headers = response.headers
-        headers["X-Request-ID"] = current_request().request_id
-        headers["X-Content-Type-Options"] = "nosniff"
-        if "Cache-Control" not in headers:
-            headers["Cache-Control"] = "no-store"
-        return response
 
-    register_allowance_headers(app)
+def _add_headers(request: PlatformRequest, headers: Headers) -> None:
+    headers.add("X-Request-ID", request.request_id)
+    headers.add("X-Content-Type-Options", "nosniff")
+    if "Cache-Control" not in headers:
+        headers.add("Cache-Control", "no-store")
+    if request.allowance is not None:
+        tell_allowance(request.allowance, headers)

@@ -5,7 +5,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from flask import Flask, Response
 from werkzeug.datastructures import Headers
 
 from maas.application.actor import Actor
@@ -28,13 +27,13 @@ class SignIn:
     """How callers are known and counted.
 
     `authenticate` turns a token or key into an actor, or raises Unauthenticated.
-    `count_call` counts one call of a person, or raises RateLimited; it returns None for those without a limit.
+    `count_call` counts one call of a person from a network address, or raises RateLimited; None for those without a limit.
     `record_call` writes down that a counted call is answered.
-    `count_address` counts one call from a network address, or raises RateLimited; administrators are not counted by it.
+    `count_address` counts one call of somebody unknown from a network address, or raises RateLimited.
     """
 
     authenticate: Callable[[str], Actor]
-    count_call: Callable[[Actor], CallAllowance | None]
+    count_call: Callable[[Actor, str], CallAllowance | None]
     record_call: Callable[[Actor], None] = _count_nothing
     count_address: Callable[[str], None] = _count_nothing
     proxies: TrustedProxies = field(default_factory=TrustedProxies)
@@ -42,26 +41,23 @@ class SignIn:
     def admit(self, request: PlatformRequest) -> None:
         """Check, in this order: sign-in, calls per hour, permission. Nothing of the body is read."""
         access = request.rules.access if request.rules else None
-        request.client_address = self.proxies.client_of(request.remote_addr or "", request.headers.get("X-Forwarded-For"))
+        request.client_address = self.proxies.client_of(request.remote_addr or "", request.environ.get("HTTP_X_FORWARDED_FOR"))
         if access is Gate.PUBLIC or (access is None and not _carries_credential(request)):
             if request.path not in UNCOUNTED:
                 self.count_address(request.client_address)
             return
         request.actor = self._known(request)
-        request.allowance = self.count_call(request.actor)
+        request.allowance = self.count_call(request.actor, request.client_address)
         request.is_counted = True
         if access is not None:
             check_access(access, request.actor)
 
     def _known(self, request: PlatformRequest) -> Actor:
         try:
-            actor = self.authenticate(credential_of(request.headers))
+            return self.authenticate(credential_of(request.headers))
         except Unauthenticated:
             self.count_address(request.client_address)
             raise
-        if not actor.is_admin:
-            self.count_address(request.client_address)
-        return actor
 
     def answered(self, request: PlatformRequest) -> None:
         """Take note that a call is answered: the last thing before the answer goes out."""
@@ -96,9 +92,11 @@ def bearer_token(authorization: str) -> str:
     return token
 
 
-def register_allowance_headers(app: Flask) -> None:
-    """Tell every signed-in caller what is left of their hour."""
-    app.after_request(_tell_allowance)
+def tell_allowance(allowance: CallAllowance, headers: Headers) -> None:
+    """Tell a signed-in caller what is left of their hour."""
+    headers.add("X-RateLimit-Limit", str(allowance.limit))
+    headers.add("X-RateLimit-Remaining", str(allowance.remaining))
+    headers.add("X-RateLimit-Reset", str(math.ceil(time.time() + allowance.reset_seconds)))
 
 
 def refused_allowance(error: RateLimited) -> CallAllowance:
@@ -108,12 +106,3 @@ def refused_allowance(error: RateLimited) -> CallAllowance:
 
 def _carries_credential(request: PlatformRequest) -> bool:
     return "Authorization" in request.headers or "X-API-Key" in request.headers
-
-
-def _tell_allowance(response: Response) -> Response:
-    allowance = current_request().allowance
-    if allowance is not None:
-        response.headers["X-RateLimit-Limit"] = str(allowance.limit)
-        response.headers["X-RateLimit-Remaining"] = str(allowance.remaining)
-        response.headers["X-RateLimit-Reset"] = str(math.ceil(time.time() + allowance.reset_seconds))
-    return response
