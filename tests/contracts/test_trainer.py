@@ -155,11 +155,16 @@ def test_a_child_that_is_killed_has_crashed_and_knew_no_secret(
 
     with ProcessTrainer(threads=1).start(endless) as training:
         environment = psutil.Process(training.pid).environ()
-        told = heard(
-            training,
-            on_report=lambda report: os.kill(training.pid, signal.SIGKILL) if isinstance(report, MetricsTold) else None,
-        )
+        scores: list[str] = []
+
+        def kill(report: Report) -> None:
+            if isinstance(report, MetricsTold) and not scores:
+                scores.append(Path(f"/proc/{training.pid}/oom_score_adj").read_text().strip())
+                os.kill(training.pid, signal.SIGKILL)
+
+        told = heard(training, on_report=kill)
 
     assert told[-1] == TrainingCrashed(reason="the training process was killed (signal 9)")
     assert not [name for name in environment if name.startswith("MAAS")]
     assert environment["HOME"] == str(tmp_path)
+    assert scores == ["800"]

@@ -12,6 +12,8 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from setproctitle import setproctitle
@@ -19,6 +21,7 @@ from setproctitle import setproctitle
 _CLONE_NEWUSER = 0x10000000
 _CLONE_NEWNET = 0x40000000
 _PR_SET_PDEATHSIG = 1
+_OUT_OF_MEMORY_SCORE = "800"
 _PARENT_GONE_STATUS = 3
 
 
@@ -81,6 +84,12 @@ class Child:
 def die_with_parent() -> None:
     """Let the system kill this process when the thread that started it ends, whatever this process is busy with."""
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+
+
+def die_first() -> None:
+    """Let the system choose this process before any other of the platform when memory runs out."""
+    with suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text(_OUT_OF_MEMORY_SCORE, encoding="ascii")
 
 
 def leave_network() -> bool:

@@ -163,6 +163,15 @@ def test_an_adapter_to_what_is_unknown_gone_or_hidden_is_refused(workshop: Works
         assert field_of(error) == "base_model_id"
 
 
+def test_qlora_takes_no_adapter_as_its_base(workshop: Workshop) -> None:
+    adapter, _ = workshop.add_model(facts=PEFT, lineage=Lineage(base_model_id=workshop.base.id))
+
+    with pytest.raises(JobImpossible) as error:
+        workshop.create(base_model_id=adapter.id, algorithm=Algorithm.QLORA)
+
+    assert field_of(error) == "algorithm"
+
+
 def test_the_name_of_the_result_is_reserved_and_not_seen(workshop: Workshop) -> None:
     first, second = workshop.create(), workshop.create()
 

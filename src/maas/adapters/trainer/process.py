@@ -12,6 +12,7 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
+from importlib.util import find_spec
 from pathlib import Path
 from typing import IO, Any
 
@@ -49,8 +50,12 @@ class ProcessTrainer(Trainer):
         return ProcessTraining(self._specification(request), environment=self._environment(), folder=request.output.parent)
 
     def obstacle(self, algorithm: Algorithm) -> str | None:
-        if algorithm is Algorithm.QLORA and not _has_nvidia_gpu():
+        if algorithm is not Algorithm.QLORA:
+            return None
+        if not _has_nvidia_gpu():
             return "qlora needs an NVIDIA GPU, and there is none here; use lora"
+        if find_spec("bitsandbytes") is None:
+            return "qlora needs the package bitsandbytes, and it is not installed here; use lora"
         return None
 
     def _specification(self, request: TrainingRequest) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from maas.domain.catalog.model import Model, ModelVersion, latest_ready
 from maas.domain.datasets.dataset import Dataset
 from maas.domain.errors import JobImpossible, NotFound
 from maas.domain.finetuning.job import FinetuningJob
-from maas.domain.finetuning.parameters import EvaluationStrategy, TrainingConfig
+from maas.domain.finetuning.parameters import Algorithm, EvaluationStrategy, TrainingConfig
 
 _MODEL, _VERSION, _DATASET, _EVAL_DATASET = "base_model_id", "base_model_version", "dataset_id", "config.eval_dataset_id"
 
@@ -76,6 +76,12 @@ def _adapted_version(work: UnitOfWork, actor: Actor, model: Model, adapter: Mode
     if adapted is None or _is_adapter(adapted):
         raise JobImpossible("the version that the base model adapts is gone", field=_MODEL)
     return adapted
+
+
+def check_algorithm(algorithm: Algorithm, base: Base) -> None:
+    """Raise JobImpossible where the base cannot be trained in this way."""
+    if algorithm is Algorithm.QLORA and base.adapted is not None:
+        raise JobImpossible("qlora needs a whole model as its base, not an adapter; use lora", field="algorithm")
 
 
 def fitting_dataset(work: UnitOfWork, actor: Actor, dataset_id: UUID, config: TrainingConfig) -> Dataset:

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from maas.application.actor import Actor
 from maas.application.finetuning.admission import FINETUNE_KIND, admit_waiting, job_topic
-from maas.application.finetuning.fitting import Base, check_still_fits, fitting_base, fitting_dataset
+from maas.application.finetuning.fitting import Base, check_algorithm, check_still_fits, fitting_base, fitting_dataset
 from maas.application.ports.clock import Clock
 from maas.application.ports.repositories.finetuning import JobFilter
 from maas.application.ports.trainer import Trainer
@@ -84,6 +84,7 @@ class FinetuningJobs:
             fitting_dataset(work, actor, order.dataset_id, order.config)
             if order.obstacle is not None:
                 raise JobImpossible(order.obstacle, field="algorithm")
+            check_algorithm(order.algorithm, base)
             job = order.job(actor.user_id, base, result_name=_free_name(work, actor.user_id, order.name), at=now)
             work.models.add(_reserved_model(job, base))
             work.finetuning_jobs.add(job)

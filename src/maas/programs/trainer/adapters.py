@@ -9,10 +9,12 @@ from maas.domain.finetuning.parameters import Algorithm, Hyperparameters
 from maas.programs.trainer.failures import TrainingImpossible
 
 
-def check_algorithm(algorithm: Algorithm, device: torch.device) -> None:
-    """Refuse QLoRA where the machine cannot do it."""
+def check_algorithm(algorithm: Algorithm, device: torch.device, *, on_adapter: bool) -> None:
+    """Refuse QLoRA where the machine cannot do it, and where its result could not stand by itself."""
     if algorithm is not Algorithm.QLORA:
         return
+    if on_adapter:
+        raise TrainingImpossible("qlora needs a whole model as its base, not an adapter; use lora", field="algorithm")
     if device.type != "cuda":
         raise TrainingImpossible("qlora needs an NVIDIA GPU, and there is none here; use lora", field="algorithm")
     try:

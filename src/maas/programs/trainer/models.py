@@ -25,17 +25,20 @@ def load_tokenizer(folder: Path) -> Any:
     return tokenizer
 
 
-def load_model(folder: Path, dtype: torch.dtype) -> Any:
-    """Load a decoder-only language model."""
+def load_model(folder: Path, dtype: torch.dtype, device: torch.device, *, in_four_bits: bool = False) -> Any:
+    """Load a decoder-only language model, its linear layers `in_four_bits` (NF4, Dettmers et al. 2023) where that is asked for."""
     check_causal(folder)
+    options = _four_bits(dtype, device) if in_four_bits else {}
     try:
-        return _load(folder, dtype, "sdpa")
+        model = _load(folder, dtype, "sdpa", options)
     except ValueError as error:
         if "scaled_dot_product_attention" not in str(error):
             raise TrainingImpossible(_reason("the base model could not be loaded", error), field=_BASE) from error
-        return _load(folder, dtype, "eager")
+        model = _load(folder, dtype, "eager", options)
     except Exception as error:
         raise TrainingImpossible(_reason("the base model could not be loaded", error), field=_BASE) from error
+    # Layers in four bits were put on their device as they were loaded, and cannot be moved.
+    return model if in_four_bits else model.to(device)
 
 
 def check_causal(folder: Path) -> None:
@@ -97,9 +100,18 @@ def longest_context(model: Any) -> int:
     return int(positions) if positions else 1_000_000
 
 
-def _load(folder: Path, dtype: torch.dtype, attention: str) -> Any:
+def _four_bits(dtype: torch.dtype, device: torch.device) -> dict[str, Any]:
+    from transformers import BitsAndBytesConfig
+
+    quantization = BitsAndBytesConfig(
+        load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True, bnb_4bit_compute_dtype=dtype
+    )
+    return {"quantization_config": quantization, "device_map": {"": device}}
+
+
+def _load(folder: Path, dtype: torch.dtype, attention: str, options: dict[str, Any]) -> Any:
     model = AutoModelForCausalLM.from_pretrained(
-        folder, **_LOCAL, use_safetensors=True, dtype=dtype, attn_implementation=attention, output_loading_info=False
+        folder, **_LOCAL, use_safetensors=True, dtype=dtype, attn_implementation=attention, output_loading_info=False, **options
     )
     model.config.use_cache = False
     return model

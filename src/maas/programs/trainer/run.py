@@ -49,7 +49,7 @@ def train(spec: TrainingSpec, reports: Reports, cancelled: threading.Event) -> N
     torch.manual_seed(spec.seed)
     disable_progress_bar()
     device = choose_device(spec.device)
-    adapters.check_algorithm(spec.algorithm, device)
+    adapters.check_algorithm(spec.algorithm, device, on_adapter=spec.adapter_dir is not None)
     tokenizer, model = _load(spec, device, reports)
     encoder = RowEncoder(tokenizer, spec.row_type, models.end_ids(model))
     data = _data(spec, encoder, min(spec.hyperparameters.max_sequence_length, models.longest_context(model)), reports)
@@ -85,7 +85,7 @@ def _load(spec: TrainingSpec, device: torch.device, reports: Reports) -> tuple[A
     models.check_causal(spec.model_dir)
     tokenizer = models.load_tokenizer(_tokenizer_folder(spec.model_dir, spec.adapter_dir))
     dtype = choose_precision(spec.precision, device, models.parameter_count(spec.model_dir))
-    model = models.load_model(spec.model_dir, dtype).to(device)
+    model = models.load_model(spec.model_dir, dtype, device, in_four_bits=spec.algorithm is Algorithm.QLORA)
     if spec.adapter_dir is not None:
         model = models.merge_adapter(model, spec.adapter_dir)
     return _with_end_token(tokenizer, model), model

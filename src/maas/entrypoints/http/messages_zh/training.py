@@ -28,6 +28,10 @@ TRAINING: Mapping[str, str] = {
     "the base model of this job is gone": "该任务的基础模型已不存在",
     "the dataset of this job is gone": "该任务的数据集已不存在",
     "qlora needs an NVIDIA GPU, and there is none here; use lora": "qlora 需要 NVIDIA GPU，而这里没有；请使用 lora",
+    "qlora needs the package bitsandbytes, and it is not installed here; use lora": (
+        "qlora 需要软件包 bitsandbytes，而这里没有安装；请使用 lora"
+    ),
+    "qlora needs a whole model as its base, not an adapter; use lora": "qlora 需要完整的基础模型，不能以适配器为基础；请使用 lora",
     "the job was created": "任务已创建",
     "the job was changed": "任务已修改",
     "the job was deleted": "任务已删除",
