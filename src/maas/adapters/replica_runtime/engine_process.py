@@ -32,7 +32,14 @@ _PASSED_ON = (
     "NVIDIA_DRIVER_CAPABILITIES",
 )
 """What an engine may know of our environment: where programs and the GPU are, and no secret."""
-_ADDED = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "HF_HUB_DISABLE_TELEMETRY": "1", "PYTHONUNBUFFERED": "1"}
+_ADDED = {
+    "HF_HUB_OFFLINE": "1",
+    "TRANSFORMERS_OFFLINE": "1",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "PYTHONUNBUFFERED": "1",
+    # Progress bars are for terminals, not for logs.
+    "TQDM_DISABLE": "1",
+}
 
 
 class EngineProcess:
