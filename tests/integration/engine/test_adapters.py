@@ -59,10 +59,13 @@ def test_each_row_of_a_batch_gets_the_tokens_that_peft_gives_it_alone(
     assert len({tuple(answer) for answer in answers[:6]}) == 6
 
 
-@pytest.mark.parametrize("family", ["gpt2", "gpt_neox"])
+WIDE: dict[str, Any] = {"hidden_size": 512, "intermediate_size": 768, "num_attention_heads": 8, "initializer_range": 0.1}
+
+
+@pytest.mark.parametrize(("family", "changes"), [("gpt2", {}), ("gpt_neox", {}), ("qwen3", WIDE)])
 @pytest.mark.slow
-def test_other_layouts_of_weights_are_adapted_too(models: Path, family: str) -> None:
-    base = make_model(models / f"base-{family}", family)
+def test_other_layouts_of_weights_are_adapted_too(models: Path, family: str, changes: dict[str, Any]) -> None:
+    base = make_model(models / f"base-{family}", family, **changes)
     adapters = {
         "lora": make_adapter(models / f"{family}-lora", base, seed=1),
         "dora": make_adapter(models / f"{family}-dora", base, seed=2, use_dora=True),

@@ -61,21 +61,21 @@ class StepPlan:
             self._rows = torch.arange(len(self.lengths), device=self.device), positions
         return self._rows
 
-    def decoding_mask(self, window: int | None) -> Tensor | None:
-        """Return what each decoding row sees, [rows, 1, 1, positions], or None where it is everything."""
+    def decoding_mask(self, window: int | None, dtype: torch.dtype) -> Tensor | None:
+        """Return what is added to each decoding row's scores, [rows, 1, 1, positions], or None where it sees everything."""
         key = ("decoding", window)
         if key not in self._masks:
-            self._masks[key] = self._make_decoding_mask(window)
+            self._masks[key] = _additive(self._seen_by_decoding(window), dtype)
         return self._masks[key]
 
-    def chunk_mask(self, chunk: Chunk, window: int | None) -> Tensor | None:
-        """Return what a chunk's tokens see, [tokens, positions], or None where plain causality says it."""
+    def chunk_mask(self, chunk: Chunk, window: int | None, dtype: torch.dtype) -> Tensor | None:
+        """Return what is added to the scores of a chunk's tokens, [tokens, positions], or None where plain causality says it."""
         key = (chunk, window)
         if key not in self._masks:
-            self._masks[key] = self._make_chunk_mask(chunk, window)
+            self._masks[key] = _additive(self._seen_by_chunk(chunk, window), dtype)
         return self._masks[key]
 
-    def _make_decoding_mask(self, window: int | None) -> Tensor | None:
+    def _seen_by_decoding(self, window: int | None) -> Tensor | None:
         longest = max(self.lengths)
         if min(self.lengths) == longest and (window is None or longest <= window):
             return None
@@ -86,7 +86,7 @@ class StepPlan:
             seen &= places >= ends - window
         return seen[:, None, None, :]
 
-    def _make_chunk_mask(self, chunk: Chunk, window: int | None) -> Tensor | None:
+    def _seen_by_chunk(self, chunk: Chunk, window: int | None) -> Tensor | None:
         end = chunk.start + chunk.length
         if chunk.start == 0 and (window is None or end <= window):
             return None
@@ -201,6 +201,12 @@ class SlotCache(Cache):
 
     def _stores(self) -> list[Tensor]:
         return [store for layer in self._slots for store in (layer.keys, layer.values)]
+
+
+def _additive(seen: Tensor | None, dtype: torch.dtype) -> Tensor | None:
+    if seen is None:
+        return None
+    return torch.zeros(seen.shape, dtype=dtype, device=seen.device).masked_fill_(~seen, float("-inf"))
 
 
 def _with_room_to_grow(have: Extent, needed: Extent) -> Extent:

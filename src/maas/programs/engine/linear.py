@@ -1,5 +1,6 @@
 """Linear layers with weights laid out for the CPU's kernels (oneDNN)."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -41,12 +42,44 @@ class PackedLinear(nn.Module):
         return product
 
 
-def pack_linears(model: Any, device: torch.device, parameters: int) -> None:
+@dataclass(frozen=True)
+class Placement:
+    """Where a layer's outputs lie: of which module of the model, and between which of its outputs (None: all of them)."""
+
+    module: str
+    start: int = 0
+    stop: int | None = None
+
+
+def join(*layers: nn.Linear) -> nn.Linear:
+    """Return one layer whose outputs are the layers' outputs, one after another."""
+    first = layers[0]
+    joined = nn.Linear(first.in_features, sum(layer.out_features for layer in layers), bias=False, device="meta")
+    joined.weight = _parameter(torch.cat([layer.weight for layer in layers]))
+    if any(layer.bias is not None for layer in layers):
+        joined.bias = _parameter(
+            torch.cat([layer.weight.new_zeros(layer.out_features) if layer.bias is None else layer.bias for layer in layers])
+        )
+    return joined
+
+
+def _parameter(values: Tensor) -> nn.Parameter:
+    return nn.Parameter(values, requires_grad=False)
+
+
+def linear_of(weight: Tensor) -> nn.Module:
+    """Return a layer without bias, packed where that is faster."""
+    if _is_worth_packing(weight):
+        return PackedLinear(weight, None, keeps_plain=False)
+    layer = nn.Linear(weight.shape[1], weight.shape[0], bias=False, device="meta")
+    layer.weight = _parameter(weight)
+    return layer
+
+
+def pack_linears(model: Any, parameters: int) -> None:
     """Replace the model's linear layers by packed ones where that is faster."""
-    if device.type != "cpu" or not torch.backends.mkldnn.is_available():
-        return
     for name, layer in list(model.named_modules()):
-        if type(layer) not in (nn.Linear, Conv1D) or layer.weight.numel() < _FEWEST_WEIGHTS or not _can_pack(layer.weight.dtype):
+        if type(layer) not in (nn.Linear, Conv1D) or not _is_worth_packing(layer.weight):
             continue
         weight = layer.weight.T.contiguous() if isinstance(layer, Conv1D) else layer.weight
         keeps_plain = weight.dtype == torch.float32 and parameters <= _MOST_WEIGHTS_KEPT_PLAIN
@@ -59,7 +92,9 @@ def put_module(model: Any, name: str, module: nn.Module) -> None:
     setattr(model.get_submodule(parent) if parent else model, child, module)
 
 
-def _can_pack(dtype: torch.dtype) -> bool:
-    if dtype == torch.bfloat16:
+def _is_worth_packing(weight: Tensor) -> bool:
+    if weight.device.type != "cpu" or weight.numel() < _FEWEST_WEIGHTS or not torch.backends.mkldnn.is_available():
+        return False
+    if weight.dtype == torch.bfloat16:
         return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())  # noqa: SLF001
-    return dtype == torch.float32
+    return bool(weight.dtype == torch.float32)

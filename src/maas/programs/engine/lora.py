@@ -1,26 +1,44 @@
 """Several LoRA adapters of one base in one batch.
 
-Of every layer that some adapter changes, all A matrices lie side by side and all B matrices one below the other; a mask per token
-keeps each token to its own adapter's columns. So a step costs the same whatever the number of adapters in it.
+Of every layer that some adapter changes, all A matrices lie one below the other and all B matrices side by side; a mask per token
+keeps each token to its own adapter's ranks. So a step costs the same whatever the number of adapters in it.
 """
 
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from transformers.pytorch_utils import Conv1D
 
-from maas.programs.engine.linear import put_module
+from maas.programs.engine.failures import EngineUnusable
+from maas.programs.engine.linear import PackedLinear, Placement, linear_of, put_module
 from maas.programs.engine.lora_files import AdapterFiles, LayerChange, read_adapter
 
 Runs = list[tuple[str | None, int]]
+_LINEAR = (nn.Linear, Conv1D, PackedLinear)
+
+
+@dataclass(frozen=True)
+class Part:
+    """What one adapter changes in one module: of its outputs, those from `start` on."""
+
+    adapter: int
+    start: int
+    change: LayerChange
 
 
 class AdapterSet:
-    """The adapters of a model. All changes happen between steps, on the thread that computes."""
+    """The adapters of a model. All changes happen between steps, on the thread that computes.
 
-    def __init__(self, model: Any) -> None:
-        self._model = model
+    `placements` says of the layers that adapters name where they lie in the model, if not under their own names.
+    """
+
+    def __init__(self, model: Any, placements: Mapping[str, Placement] | None = None) -> None:
+        self._model, self._placements = model, placements or {}
         self._adapters: dict[str, AdapterFiles] = {}
         self._retired: frozenset[str] = frozenset()
         self._layers: dict[str, AdaptedLinear] = {}
@@ -47,7 +65,7 @@ class AdapterSet:
 
     def read(self, folder: Path) -> AdapterFiles:
         """Read and check an adapter's files against the model; safe on any thread."""
-        return read_adapter(folder, self._model, wrapped=AdaptedLinear)
+        return read_adapter(folder, self._weight)
 
     def add(self, name: str, adapter: AdapterFiles) -> None:
         """Put an adapter that was read into the model."""
@@ -67,16 +85,36 @@ class AdapterSet:
             self._selection.set(runs, list(self._adapters))
 
     def _rebuild(self) -> None:
-        changed = {layer for files in self._adapters.values() for layer in files.changes}
-        for name in list(self._layers):
-            if name not in changed:
-                put_module(self._model, name, self._layers.pop(name).base)
-        for name in sorted(changed):
-            if name not in self._layers:
-                self._layers[name] = AdaptedLinear(self._model.get_submodule(name), self._selection)
-                put_module(self._model, name, self._layers[name])
-            parts = [adapter.changes.get(name) for adapter in self._adapters.values()]
-            self._layers[name].stack(parts)
+        changed: dict[str, list[Part]] = defaultdict(list)
+        for index, adapter in enumerate(self._adapters.values()):
+            for name, change in adapter.changes.items():
+                placement = self._placement(name)
+                changed[placement.module].append(Part(index, placement.start, change))
+        for module in list(self._layers):
+            if module not in changed:
+                put_module(self._model, module, self._layers.pop(module).base)
+        for module, parts in changed.items():
+            if module not in self._layers:
+                self._layers[module] = AdaptedLinear(self._model.get_submodule(module), self._selection)
+                put_module(self._model, module, self._layers[module])
+            self._layers[module].stack(parts, adapters=len(self._adapters))
+
+    def _placement(self, name: str) -> Placement:
+        return self._placements.get(name) or Placement(name)
+
+    def _weight(self, name: str) -> Tensor:
+        """Return a layer's weight as [features out, features in]."""
+        placement = self._placement(name)
+        try:
+            layer = self._model.get_submodule(placement.module)
+        except AttributeError as error:
+            raise EngineUnusable(f"the adapter is for another model: there is no layer {name[:100]}") from error
+        if isinstance(layer, AdaptedLinear):
+            layer = layer.base
+        if not isinstance(layer, _LINEAR):
+            raise EngineUnusable(f"the adapter changes {name[:100]}, which is no linear layer")
+        weight: Tensor = layer.weight
+        return (weight.T if isinstance(layer, Conv1D) else weight)[placement.start : placement.stop]
 
 
 class Selection:
@@ -113,9 +151,6 @@ class Selection:
 class AdaptedLinear(nn.Module):
     """A linear layer with what the adapters add to it: `base(x) + ((x A) ∘ mask) B`, and DoRA's scale of the sum."""
 
-    down: Tensor
-    up: Tensor
-    owners: Tensor
     scales: Tensor | None
 
     def __init__(self, base: nn.Module, selection: Selection) -> None:
@@ -124,23 +159,28 @@ class AdaptedLinear(nn.Module):
         self._selection = selection
         self._key: tuple[int, ...] = ()
 
-    def stack(self, changes: list[LayerChange | None]) -> None:
-        """Take each adapter's change of this layer, None where it leaves it alone."""
-        present = [change for change in changes if change is not None]
-        self.down = torch.cat([change.down for change in present], dim=1)
-        self.up = torch.cat([change.up for change in present], dim=0)
-        owners = [place for place, change in enumerate(changes) if change is not None for _ in range(change.rank)]
-        self._key = tuple(owners)
-        self.owners = torch.tensor(owners, device=self.down.device)
-        self.scales = _scales(changes) if any(change.scale is not None for change in present) else None
+    def stack(self, parts: list[Part], *, adapters: int) -> None:
+        """Take all that the adapters, so many in all, change in this layer."""
+        down = torch.cat([part.change.down for part in parts])
+        width: int = self.base.nf if isinstance(self.base, Conv1D) else self.base.out_features  # type: ignore[assignment]
+        up = down.new_zeros((width, down.shape[0]))
+        first = 0
+        for part in parts:
+            rows, rank = part.change.up.shape
+            up[part.start : part.start + rows, first : first + rank] = part.change.up
+            first += rank
+        self._down, self._up = linear_of(down), linear_of(up)
+        self._key = tuple(part.adapter for part in parts for _ in range(part.change.rank))
+        self._owners = torch.tensor(self._key, device=down.device)
+        self.scales = _scales(parts, down.new_ones((adapters + 1, width)))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Take and return [1, tokens, features]."""
+        """Take and return tokens by features."""
         plain: Tensor = self.base(x)
         if not self._selection.active:
             return plain
-        mask = self._selection.columns(self.owners, self._key, x.dtype)
-        added = ((x @ self.down) * mask) @ self.up
+        mask = self._selection.columns(self._owners, self._key, x.dtype)
+        added = self._up(self._down(x) * mask)
         if self.scales is None:
             return plain + added
         scale = self.scales[self._selection.tokens(x.device)]
@@ -148,9 +188,10 @@ class AdaptedLinear(nn.Module):
         return (plain + added) * scale if bias is None else (plain - bias + added) * scale + bias
 
 
-def _scales(changes: list[LayerChange | None]) -> Tensor:
-    """Return DoRA's scale of each output per adapter, [adapters + 1, features]; the last row is for tokens without one."""
-    shape = next(change for change in changes if change is not None)
-    ones = torch.ones_like(shape.up[0])
-    rows = [ones if change is None or change.scale is None else change.scale for change in changes]
-    return torch.stack([*rows, ones])
+def _scales(parts: list[Part], scales: Tensor) -> Tensor | None:
+    """Write DoRA's scale of each output per adapter into `scales`; its last row is for tokens without one."""
+    scaled = [part for part in parts if part.change.scale is not None]
+    for part in scaled:
+        assert part.change.scale is not None
+        scales[part.adapter, part.start : part.start + len(part.change.scale)] = part.change.scale
+    return scales if scaled else None

@@ -3,14 +3,14 @@
 import json
 import math
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors.torch import load_file
-from torch import Tensor, nn
-from transformers.pytorch_utils import Conv1D
+from torch import Tensor
 
 from maas.programs.engine.failures import EngineUnusable
 from maas.programs.model_loading import ModelFilesUnusable, check_weights
@@ -23,7 +23,7 @@ _LARGEST_CONFIG_BYTES = 2**20
 
 @dataclass(frozen=True)
 class LayerChange:
-    """What an adapter adds to one layer: `down` is [features in, rank], `up` [rank, features out] with the scaling in it."""
+    """What an adapter adds to one layer: `down` is [rank, features in], `up` [features out, rank] with the scaling in it."""
 
     down: Tensor
     up: Tensor
@@ -31,7 +31,7 @@ class LayerChange:
 
     @property
     def rank(self) -> int:
-        return self.down.shape[1]
+        return self.down.shape[0]
 
 
 @dataclass(frozen=True)
@@ -41,8 +41,8 @@ class AdapterFiles:
     changes: dict[str, LayerChange]
 
 
-def read_adapter(folder: Path, model: Any, *, wrapped: type[nn.Module]) -> AdapterFiles:
-    """Read a LoRA, rsLoRA or DoRA adapter. `wrapped` is the class around layers that have adapters already."""
+def read_adapter(folder: Path, weight_of: Callable[[str], Tensor]) -> AdapterFiles:
+    """Read a LoRA, rsLoRA or DoRA adapter. `weight_of` returns a layer's weight as [features out, features in], or raises."""
     config = _read_config(folder)
     try:
         check_weights(folder)
@@ -60,7 +60,7 @@ def read_adapter(folder: Path, model: Any, *, wrapped: type[nn.Module]) -> Adapt
     if not layers:
         raise EngineUnusable("the adapter is empty")
     with torch.inference_mode():
-        return AdapterFiles({name: _change(config, name, parts, model, wrapped) for name, parts in layers.items()})
+        return AdapterFiles({name: _change(config, name, parts, weight_of(name)) for name, parts in layers.items()})
 
 
 def _read_config(folder: Path) -> dict[str, Any]:
@@ -94,13 +94,11 @@ def _with_numbers(config: dict[str, Any]) -> dict[str, Any]:
         raise EngineUnusable("the adapter's adapter_config.json has an alpha that is no number") from error
 
 
-def _change(config: dict[str, Any], name: str, parts: dict[str, Tensor], model: Any, wrapped: type[nn.Module]) -> LayerChange:
-    layer = _layer(model, name, wrapped)
+def _change(config: dict[str, Any], name: str, parts: dict[str, Tensor], weight: Tensor) -> LayerChange:
     down, up = parts.get("lora_A"), parts.get("lora_B")
-    features_out, features_in = _weight_of(layer).shape
+    features_out, features_in = weight.shape
     if down is None or up is None or down.dim() != 2 or up.shape != (features_out, down.shape[0]) or down.shape[1] != features_in:
         raise EngineUnusable(f"the adapter does not fit the model's layer {name[:100]}")
-    weight = _weight_of(layer)
     place = {"device": weight.device, "dtype": weight.dtype}
     scaled = up.float() * _scaling(config, name, down.shape[0])
     scale = None
@@ -108,25 +106,7 @@ def _change(config: dict[str, Any], name: str, parts: dict[str, Tensor], model: 
     if magnitude is not None:
         whole = weight.float().cpu() + scaled @ down.float()
         scale = (magnitude.float().flatten() / whole.norm(dim=1)).to(**place)
-    return LayerChange(down.T.contiguous().to(**place), scaled.T.contiguous().to(**place), scale)
-
-
-def _layer(model: Any, name: str, wrapped: type[nn.Module]) -> nn.Module:
-    try:
-        layer: nn.Module = model.get_submodule(name)
-    except AttributeError as error:
-        raise EngineUnusable(f"the adapter is for another model: there is no layer {name[:100]}") from error
-    while isinstance(layer, wrapped):
-        layer = layer.base  # type: ignore[assignment]
-    if not hasattr(layer, "weight") or isinstance(layer, nn.Embedding):
-        raise EngineUnusable(f"the adapter changes {name[:100]}, which is no linear layer")
-    return layer
-
-
-def _weight_of(layer: nn.Module) -> Tensor:
-    """Return a layer's weight as [features out, features in]."""
-    weight: Tensor = layer.weight  # type: ignore[assignment]
-    return weight.T if isinstance(layer, Conv1D) else weight
+    return LayerChange(down.to(**place), scaled.to(**place), scale)
 
 
 def _scaling(config: dict[str, Any], name: str, rank: int) -> float:

@@ -11,10 +11,12 @@ from maas.programs.engine.attention import SlotAttention
 from maas.programs.engine.cache import Chunk, Extent, SlotCache, StepPlan
 from maas.programs.engine.failures import EngineUnusable
 from maas.programs.engine.linear import pack_linears
+from maas.programs.engine.llama import LlamaDecoder
 from maas.programs.engine.loading import count_parameters, load_config, load_weights
 from maas.programs.engine.lora import AdapterSet
 from maas.programs.engine.precision import choose_dtype, free_memory_bytes, used_memory_bytes
 from maas.programs.engine.spec import EngineSpec
+from maas.programs.engine.transformers_decoder import TransformersDecoder
 
 _ROPE_THAT_DEPENDS_ON_LENGTH = ("dynamic", "longrope")
 _CACHE_SHARE_OF_FREE_MEMORY = 0.5
@@ -34,13 +36,11 @@ class TextModel:
         self.device = device
         self.dtype = choose_dtype(spec.dtype, device, self.parameters)
         self.cache = SlotCache()
-        name = SlotAttention(self.cache).register()
-        self._model = load_weights(AutoModelForCausalLM, config, spec, dtype=self.dtype, device=device, attention="eager")
-        self.end_ids = _end_ids(self._model)
-        self.vocabulary: int = self._model.get_input_embeddings().num_embeddings
-        self._check_attention(name)
-        pack_linears(self._model, device, self.parameters)
-        self.adapters = AdapterSet(self._model)
+        self._decoder = self._load(config, spec)
+        self._bytes_per_token = self.cache.bytes_per_token()
+        self.cache.release()
+        pack_linears(self._decoder, self.parameters)
+        self.adapters = AdapterSet(self._decoder.adapted, self._decoder.placements)
         self.cache_tokens = self._cache_tokens(spec)
         self.context = min(_context(config, spec.max_context), self.cache_tokens)
 
@@ -48,38 +48,47 @@ class TextModel:
     def step(self, tokens: list[int], positions: list[int], ends: list[int], adapters: list[tuple[str | None, int]]) -> Tensor:
         """Run tokens under `cache.plan`; return the scores, [ends, vocabulary], after the tokens at `ends`."""
         self.adapters.select(adapters)
-        output = self._model(
-            input_ids=torch.tensor([tokens], device=self.device),
-            position_ids=torch.tensor([positions], device=self.device),
-            past_key_values=self.cache,
-            use_cache=True,
-            logits_to_keep=torch.tensor(ends, dtype=torch.long, device=self.device),
-        )
-        scores: Tensor = output.logits[0]
-        return scores
+        return self._scores(self._decoder, tokens, positions, ends)
 
     @torch.inference_mode()
-    def _check_attention(self, name: str) -> None:
-        """Compare the slots' attention with the model's own on a few tokens.
+    def _load(self, config: Any, spec: EngineSpec) -> Any:
+        """Load the model as a decoder whose scores are those of transformers.
 
-        So an architecture that keeps other state than keys and values, or biases its attention, is refused, never answered wrongly.
+        An architecture that keeps other state than keys and values, or biases its attention, is refused, never answered wrongly.
         """
+        model = self._load_weights(config, spec)
+        self.end_ids = _end_ids(model)
+        self.vocabulary: int = model.get_input_embeddings().num_embeddings
+        decoder = self._checked(LlamaDecoder, model) if LlamaDecoder.understands(model) else None
+        if decoder is None and LlamaDecoder.understands(model):
+            model = self._load_weights(config, spec)
+        decoder = decoder or self._checked(TransformersDecoder, model)
+        if decoder is None:
+            raise EngineUnusable(f"the engine does not support the attention of {type(model).__name__}")
+        return decoder
+
+    def _load_weights(self, config: Any, spec: EngineSpec) -> Any:
+        return load_weights(AutoModelForCausalLM, config, spec, dtype=self.dtype, device=self.device, attention="eager")
+
+    def _checked(self, kind: Any, model: Any) -> Any | None:
+        """Return the model as a decoder of this kind, or None where its scores would differ."""
         tokens = [(7 * place + 3) % self.vocabulary for place in range(12)]
         try:
-            own = self._model(input_ids=torch.tensor([tokens], device=self.device), use_cache=False).logits[0, -1].float()
-            self._model.set_attn_implementation(name)
-            ours = self._three_steps(tokens).float()
+            expected = model(input_ids=torch.tensor([tokens], device=self.device), use_cache=False).logits[0, -1].float()
+            self.cache.release()
+            decoder = kind(model, self.cache, SlotAttention(self.cache))
+            scores = self._three_steps(decoder, tokens).float()
         except Exception as error:
-            raise EngineUnusable(f"the engine does not support the architecture {type(self._model).__name__}") from error
-        scale = max(1.0, float(own.abs().max()))
-        if not bool(torch.isfinite(own).all()):
-            raise EngineUnusable("the model's weights give scores that are not numbers")
-        if float((own - ours).abs().max()) > _TOLERANCE[self.dtype] * scale:
-            raise EngineUnusable(f"the engine does not support the attention of {type(self._model).__name__}")
-        self._bytes_per_token = self.cache.bytes_per_token()
-        self.cache.release()
+            raise EngineUnusable(f"the engine does not support the architecture {type(model).__name__}") from error
+        return decoder if self._are_alike(scores, expected) else None
 
-    def _three_steps(self, tokens: list[int]) -> Tensor:
+    def _are_alike(self, scores: Tensor, expected: Tensor) -> bool:
+        if not bool(torch.isfinite(expected).all()):
+            raise EngineUnusable("the model's weights give scores that are not numbers")
+        scale = max(1.0, float(expected.abs().max()))
+        return float((scores - expected).abs().max()) <= _TOLERANCE[self.dtype] * scale
+
+    def _three_steps(self, decoder: Any, tokens: list[int]) -> Tensor:
         """Run the tokens as a row's life has them: a chunk of the prompt, another that ends it, then one token."""
         last = len(tokens) - 1
         half = last // 2
@@ -91,17 +100,15 @@ class TextModel:
             (StepPlan([last + 1], [], self.device, extent), last, last + 1),
         ):
             self.cache.plan = plan
-            scores = self._forward(tokens[start:end], list(range(start, end)))
+            scores = self._scores(decoder, tokens[start:end], list(range(start, end)), [end - start - 1])[0]
         return scores
 
-    def _forward(self, tokens: list[int], positions: list[int]) -> Tensor:
-        scores: Tensor = self._model(
-            input_ids=torch.tensor([tokens], device=self.device),
-            position_ids=torch.tensor([positions], device=self.device),
-            past_key_values=self.cache,
-            use_cache=True,
-            logits_to_keep=torch.tensor([len(tokens) - 1], device=self.device),
-        ).logits[0, -1]
+    def _scores(self, decoder: Any, tokens: list[int], positions: list[int], ends: list[int]) -> Tensor:
+        scores: Tensor = decoder(
+            torch.tensor(tokens, device=self.device),
+            torch.tensor(positions, device=self.device),
+            torch.tensor(ends, dtype=torch.long, device=self.device),
+        )
         return scores
 
     def has_adapter(self, name: str) -> bool:
