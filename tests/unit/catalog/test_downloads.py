@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from maas.domain.errors import RangeNotSatisfiable
+from maas.domain.errors import RangeNotSatisfiable, Unauthenticated
 from maas.entrypoints.http.downloads import ByteRange, disposition, requested_range
 from tests.forms import form
 from tests.house import House
-from tests.unit.catalog.archives import zipped
+from tests.unit.catalog.archives import tarred, zipped
 from tests.unit.catalog.conftest import Upload
 from tests.unit.catalog.model_files import llama_files, safetensors_bytes
 
@@ -189,3 +189,23 @@ def test_a_version_that_is_not_ready_cannot_be_downloaded(house: House, alice: H
     answer = house.client.get(f"/api/v1/models/{model['id']}/versions/1.0.0/download", headers=alice)
 
     assert (answer.status_code, answer.json["error"]["code"]) == (409, "RESOURCE_003")
+
+
+def test_a_download_ends_when_its_credential_is_revoked(
+    house: House, alice: Headers, upload: Upload, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from maas.entrypoints.http import downloads as module
+
+    monkeypatch.setattr(module, "RECHECK_SECONDS", 0.0)
+    large = tarred({**llama_files(), "padding.txt": bytes(5_000_000)})
+    model = upload({"model_file": ("model.tar", large)}).json["data"]
+    answer = house.client.get(f"/api/v1/models/{model['id']}/versions/1.0.0/download", headers=alice)
+    chunks = iter(answer.response)
+    next(chunks)
+
+    house.client.post("/api/v1/auth/logout", headers=alice)
+
+    with pytest.raises(Unauthenticated):
+        list(chunks)
+    answer.close()
+    assert downloads(house) == 0

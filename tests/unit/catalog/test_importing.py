@@ -1,15 +1,18 @@
 """Importing models: from a listed folder, and from a hub; their states, their reasons, and what a crash leaves."""
 
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from dependency_injector import providers
 
 from maas.adapters.model_source.memory import MemoryModelSource
 from maas.application.catalog.importing import ImportModel
+from maas.application.ports.model_source import SourceFile, SourceListing
 from maas.application.work import Holding, WorkInterrupted
-from maas.domain.catalog.source import wanted_names
+from maas.domain.catalog.source import Source, wanted_names
 from maas.domain.leases import Lease
 from tests.forms import form
 from tests.house import House
@@ -210,6 +213,34 @@ def test_a_hub_that_comes_back_is_imported_from(house: House, hub: MemoryModelSo
 
     house.work()
 
+    assert version_of(house, alice, answer)["status"] == "ready"
+
+
+def test_an_import_tells_how_far_it_is(house: House, hub: MemoryModelSource, alice: Headers) -> None:
+    hub.models = {"org/tiny": {"README.md": bytes(3_000), **llama_files()}}
+    told: list[float] = []
+
+    class SlowSource(MemoryModelSource):
+        """Takes three seconds for each file."""
+
+        def open(self, source: Source) -> SourceListing:
+            listing = super().open(source)
+            read = listing.read
+
+            def slowly(file: SourceFile) -> Iterator[bytes]:
+                house.clock.advance(timedelta(seconds=3))
+                yield from read(file)
+                told.append(version_of(house, alice, answer)["percentage"])
+
+            listing.read = slowly  # type: ignore[method-assign]
+            return listing
+
+    house.container.hub_source.override(providers.Object(SlowSource(hub.models)))
+    answer = begin(house, alice, HUB)
+    house.work()
+
+    assert told == sorted(told)
+    assert 0 < told[0] < 100
     assert version_of(house, alice, answer)["status"] == "ready"
 
 

@@ -2,17 +2,21 @@
 
 import base64
 import re
+import time
 from collections.abc import Callable, Generator, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from urllib.parse import quote
 
 import structlog
-from flask import Response
+from flask import Response, current_app
 from werkzeug.http import parse_etags, unquote_etag
 
 from maas.application.downloads import Download
-from maas.domain.errors import RangeNotSatisfiable
+from maas.domain.errors import RangeNotSatisfiable, TokenExpired
+from maas.entrypoints.http.event_stream import RECHECK_SECONDS, STREAMING
 from maas.entrypoints.http.request import PlatformRequest, current_request
+from maas.entrypoints.http.sign_in import SignIn, credential_of
 
 log = structlog.get_logger(__name__)
 
@@ -61,7 +65,7 @@ def send(download: Download) -> Response:
     wanted = requested_range(_range_header(request, download.sha256), download.size)
     part = wanted or ByteRange(start=0, stop=download.size)
     response = Response(
-        _Body(download, part) if request.method != "HEAD" else b"",
+        _Body(download, part, _recheck(request)) if request.method != "HEAD" else b"",
         status=206 if wanted is not None else 200,
         content_type=download.media_type,
         headers=_headers(download, etag),
@@ -105,8 +109,8 @@ def disposition(file_name: str) -> str:
 class _Body:
     """The bytes of an answer. An object rather than a generator: the server closes it even where it never began."""
 
-    def __init__(self, download: Download, part: ByteRange) -> None:
-        self._chunks = self._read(download, part)
+    def __init__(self, download: Download, part: ByteRange, recheck: Callable[[], None]) -> None:
+        self._chunks = self._read(download, part, recheck)
 
     def __iter__(self) -> Iterator[bytes]:
         return self
@@ -118,11 +122,28 @@ class _Body:
         self._chunks.close()
 
     @staticmethod
-    def _read(download: Download, part: ByteRange) -> Generator[bytes, None, None]:
-        yield from download.chunks(part.start, part.stop)
+    def _read(download: Download, part: ByteRange, recheck: Callable[[], None]) -> Generator[bytes, None, None]:
+        checked_at = time.monotonic()
+        for chunk in download.chunks(part.start, part.stop):
+            if time.monotonic() - checked_at >= RECHECK_SECONDS:
+                checked_at = time.monotonic()
+                recheck()
+            yield chunk
         # The server asks for more only once it has sent what it was given.
         if part.stop == download.size and download.count is not None:
             _count(download.count)
+
+
+def _recheck(request: PlatformRequest) -> Callable[[], None]:
+    """Return what raises once the credential was revoked; one that merely expired may end what it began."""
+    sign_in: SignIn = current_app.extensions[STREAMING].sign_in
+    credential = credential_of(request.headers)
+
+    def check() -> None:
+        with suppress(TokenExpired):
+            sign_in.authenticate(credential)
+
+    return check
 
 
 def _count(count: Callable[[], None]) -> None:
