@@ -19,7 +19,7 @@ from maas.domain.naming import checked_name
 from maas.domain.paging import Page, PageRequest
 from maas.domain.serving.autoscaling import AutoScaling
 from maas.domain.serving.deployment import ENDED, Deployment
-from maas.domain.serving.hardware import HardwareSpec
+from maas.domain.serving.hardware import Hardware, HardwareSpec
 from maas.domain.serving.log import DeploymentLine, LineLevel
 from maas.domain.serving.replica import Replica
 from maas.domain.usage import Served
@@ -69,29 +69,14 @@ class Deployments:
         config: Mapping[str, Any] | None = None,
     ) -> Deployment:
         """Make a deployment of a model that `actor` may see. `config` has the parts of the API's config."""
-        asked = config or {}
+        there = self.hardware.largest()
         with self.limits.deployment_slot(actor), self.unit_of_work() as work:
             self._check_room(work, actor)
-            hardware_spec = self._checked_hardware(HardwareSpec(**(asked.get("hardware_spec") or {})))
-            auto_scaling = _merged_scaling(AutoScaling(), asked.get("auto_scaling"))
+            parts = _new_parts(config or {}, there)
             _check_name(work, checked_name(name), actor.user_id)
             chosen = choose_model(work, actor, model_id, model_version)
-            deployment = Deployment.make(
-                id=new_id(),
-                owner_id=actor.user_id,
-                name=name,
-                description=description,
-                model=chosen.served,
-                hardware_spec=hardware_spec,
-                auto_scaling=auto_scaling,
-                task=chosen.task,
-                can_chat=chosen.can_chat,
-                context_length=chosen.context_length,
-                adapter=chosen.adapter,
-                replicas=asked.get("replicas", auto_scaling.min_replicas),
-                inference_config=dict(asked.get("inference_config") or {}),
-                at=self.clock.now(),
-            )
+            owned: dict[str, Any] = {"id": new_id(), "owner_id": actor.user_id, "name": name, "description": description}
+            deployment = Deployment.make(model=chosen.served, at=self.clock.now(), **owned, **parts, **chosen.abilities)
             work.deployments.add(deployment)
             work.announce(DEPLOYMENTS_TOPIC)
             return deployment
@@ -117,13 +102,13 @@ class Deployments:
 
         Another version or other hardware is rolled out: what runs goes on answering until the new replicas do.
         """
-        asked = config or {}
+        asked, there = config or {}, self.hardware.largest()
         with self.unit_of_work() as work:
             deployment = work.deployments.get(deployment_id, visible_to=actor, for_update=True)
             if "name" in changes and changes["name"] != deployment.name:
                 _check_name(work, checked_name(changes["name"]), deployment.owner_id)
             if model_version is not None or "hardware_spec" in asked:
-                self._roll(work, actor, deployment, model_version, asked)
+                self._roll(work, actor, deployment, model_version, asked, there)
             deployment.change({**changes, **_changed_parts(deployment, asked)}, at=self.clock.now())
             work.announce(DEPLOYMENTS_TOPIC)
             return deployment
@@ -150,12 +135,13 @@ class Deployments:
 
     def start(self, actor: Actor, deployment_id: UUID) -> Deployment:
         """Open the next run of a stopped or failed deployment, on the files that its version has now."""
+        there = self.hardware.largest()
         with self.unit_of_work() as work:
             deployment = work.deployments.get(deployment_id, visible_to=actor, for_update=True)
             self._check_room(work, actor)
             deployment.start(at=self.clock.now())
             try:
-                self._roll(work, actor, deployment, None, {})
+                self._roll(work, actor, deployment, None, {}, there)
             except NotFound as error:
                 raise Conflict("the model of this deployment is gone") from error
             work.announce(DEPLOYMENTS_TOPIC)
@@ -183,18 +169,20 @@ class Deployments:
         return DeploymentMetrics(total=usage.total, replicas=by_replica)
 
     def _roll(
-        self, work: UnitOfWork, actor: Actor, deployment: Deployment, version: str | None, asked: Mapping[str, Any]
+        self,
+        work: UnitOfWork,
+        actor: Actor,
+        deployment: Deployment,
+        version: str | None,
+        asked: Mapping[str, Any],
+        there: Hardware,
     ) -> None:
         chosen = choose_model(work, actor, deployment.model_id, version or deployment.model_version)
         _check_same_kind(deployment, chosen)
-        hardware = self._checked_hardware(_merged_hardware(deployment.hardware_spec, asked))
+        hardware = _checked_hardware(_merged_hardware(deployment.hardware_spec, asked), there)
         deployment.roll(
             chosen.served, hardware, can_chat=chosen.can_chat, context_length=chosen.context_length, at=self.clock.now()
         )
-
-    def _checked_hardware(self, spec: HardwareSpec) -> HardwareSpec:
-        self.hardware.largest().check(spec)
-        return spec
 
     def _check_room(self, work: UnitOfWork, actor: Actor) -> None:
         """Raise QuotaExceeded where the caller has as many deployments as may be; others of theirs wait for `work`."""
@@ -223,6 +211,17 @@ def _check_same_kind(deployment: Deployment, chosen: ChosenModel) -> None:
         )
 
 
+def _new_parts(asked: Mapping[str, Any], there: Hardware) -> dict[str, Any]:
+    """Return the parts of a new deployment's `config`, each whole."""
+    scaling = _merged_scaling(AutoScaling(), asked.get("auto_scaling"))
+    return {
+        "hardware_spec": _checked_hardware(HardwareSpec(**(asked.get("hardware_spec") or {})), there),
+        "auto_scaling": scaling,
+        "replicas": asked.get("replicas", scaling.min_replicas),
+        "inference_config": dict(asked.get("inference_config") or {}),
+    }
+
+
 def _changed_parts(deployment: Deployment, asked: Mapping[str, Any]) -> dict[str, Any]:
     """Return the parts of `config` that change, each whole."""
     parts: dict[str, Any] = {}
@@ -242,6 +241,11 @@ def _merged_scaling(scaling: AutoScaling, given: Mapping[str, Any] | None) -> Au
         return AutoScaling()
     defaults = vars(AutoScaling())
     return replace(scaling, **{name: defaults[name] if value is None else value for name, value in given.items()})
+
+
+def _checked_hardware(spec: HardwareSpec, there: Hardware) -> HardwareSpec:
+    there.check(spec)
+    return spec
 
 
 def _merged_hardware(spec: HardwareSpec, asked: Mapping[str, Any]) -> HardwareSpec:

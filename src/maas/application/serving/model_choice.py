@@ -26,6 +26,16 @@ class ChosenModel:
     context_length: int | None
     adapter: str | None
 
+    @property
+    def abilities(self) -> dict[str, Any]:
+        """What a deployment keeps of it besides the files."""
+        return {
+            "task": self.task,
+            "can_chat": self.can_chat,
+            "context_length": self.context_length,
+            "adapter": self.adapter,
+        }
+
 
 def choose_model(work: UnitOfWork, actor: Actor, model_id: UUID, version: str | None) -> ChosenModel:
     """Return the version that was asked for, by default the newest ready one, held until the unit of work ends.

@@ -117,15 +117,9 @@ class Deployment:
         """Make a pending deployment of `model`."""
         values["inference_config"] = checked_defaults(values.get("inference_config", {}))
         values["desired_replicas"] = values.setdefault("replicas", 1)
-        deployment = cls(
-            model_id=model.model_id,
-            model_version=model.version,
-            hardware_spec=hardware_spec,
-            current=Revision(number=1, model=model, hardware=hardware_spec),
-            created_at=at,
-            updated_at=at,
-            **values,
-        )
+        values |= {"model_id": model.model_id, "model_version": model.version, "hardware_spec": hardware_spec}
+        first = Revision(number=1, model=model, hardware=hardware_spec)
+        deployment = cls(current=first, created_at=at, updated_at=at, **values)
         deployment._check_fits_context()
         deployment.desired_replicas = deployment._asked_replicas()
         deployment.changes.append(StatusChange(before=None, after=DeploymentStatus.PENDING, run=1, reason=None, at=at))
