@@ -126,7 +126,9 @@ def test_sign_in_comes_before_the_key(house: House, alice: dict[str, str]) -> No
     assert make_key(house, keyed(house.key(alice, *Permission))).status_code == 403
 
 
-def test_a_second_call_while_the_first_runs_is_refused(house: House, alice: dict[str, str]) -> None:
+def test_a_second_call_while_the_first_runs_is_refused(
+    house: House, alice: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     use_case = house.container.api_keys()
     create, running, go_on = use_case.create, threading.Event(), threading.Event()
 
@@ -135,7 +137,7 @@ def test_a_second_call_while_the_first_runs_is_refused(house: House, alice: dict
         assert go_on.wait(10)
         return create(*args, **values)
 
-    use_case.create = create_slowly
+    monkeypatch.setattr(use_case, "create", create_slowly)
     answers: list[Any] = []
     app = house.app
     first = threading.Thread(target=lambda: answers.append(app.test_client().post(KEYS, headers=keyed(alice), json=BODY)))
@@ -152,11 +154,9 @@ def test_a_second_call_while_the_first_runs_is_refused(house: House, alice: dict
 
 
 def test_a_call_that_died_after_its_effect_has_no_second_one(house: House, alice: dict[str, str]) -> None:
-    idempotency = house.container.idempotency()
-    finish = idempotency.finish
-    idempotency.finish = lambda *_args, **_options: None
-    make_key(house, keyed(alice))
-    idempotency.finish = finish
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(house.container.idempotency(), "finish", lambda *_args, **_options: None)
+        make_key(house, keyed(alice))
     house.clock.advance(timedelta(minutes=2))
     refused = make_key(house, keyed(alice))
 

@@ -54,14 +54,14 @@ def test_nothing_is_sent_is_told(desk: Desk) -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "field"),
-    [({"email": "ALICE@EXAMPLE.COM"}, "email"), ({"username": "Alice"}, "username")],
+    ("username", "email", "field"),
+    [("other", "ALICE@EXAMPLE.COM", "email"), ("Alice", "other@example.com", "username")],
 )
-def test_names_and_addresses_are_taken_without_case(desk: Desk, changes: dict[str, str], field: str) -> None:
+def test_names_and_addresses_are_taken_without_case(desk: Desk, username: str, email: str, field: str) -> None:
     desk.register("alice")
 
     with pytest.raises(AlreadyExists) as refused:
-        desk.accounts.register(**{"username": "other", "email": "other@example.com", "password": PASSWORD, **changes})
+        desk.accounts.register(username=username, email=email, password=PASSWORD)
     assert refused.value.problems[0].field == field
 
 

@@ -19,7 +19,7 @@ def test_a_key_acts_for_its_owner_within_its_permissions(desk: Desk) -> None:
     assert created.secret.startswith("maas_")
     assert created.secret.startswith(created.key.prefix)
     assert (actor.user_id, actor.credential_id) == (owner.user_id, created.key.id)
-    assert actor.permissions == {Permission.MODEL_READ, Permission.INFERENCE_CREATE}
+    assert actor.permissions == frozenset({Permission.MODEL_READ, Permission.INFERENCE_CREATE})
     actor.require(Permission.MODEL_READ)
     with pytest.raises(Forbidden):
         actor.require(Permission.MODEL_DELETE)
