@@ -342,6 +342,7 @@ class Container(containers.DeclarativeContainer):
         _tasks,
         idempotency=idempotency.provided.sweep,
         usage=usage_flush.provided.flush,
+        sessions=sign_in.provided.sweep,
         files=file_sweep.provided.sweep,
         streams=resumable_streams.provided.sweep,
     )

@@ -111,6 +111,35 @@ def test_a_revoked_or_expired_session_is_not_live(units: UnitOfWorkFactory, alic
             page(work, sort="refresh_hash")
 
 
+def test_what_ended_long_ago_is_dropped(units: UnitOfWorkFactory, alice: User) -> None:
+    later = NOW + timedelta(days=40)
+    sessions = {
+        "live": a_session(alice, expires_at=later + timedelta(days=1)),
+        "revoked long ago": a_session(alice, expires_at=later + timedelta(days=1), revoked_at=NOW),
+        "revoked now": a_session(alice, expires_at=later + timedelta(days=1), revoked_at=later),
+        "expired long ago": a_session(alice, expires_at=NOW),
+        "expired, then revoked": a_session(alice, expires_at=NOW, revoked_at=later),
+        "expired now": a_session(alice, expires_at=later),
+    }
+    tokens = [
+        MailToken(token_hash=name, user_id=alice.id, purpose=MailPurpose.VERIFY_EMAIL, created_at=NOW, expires_at=at)
+        for name, at in (("old", NOW), ("new", later))
+    ]
+    with units() as work:
+        for session in sessions.values():
+            work.sessions.add(session)
+        for token in tokens:
+            work.mail_tokens.add(token)
+    with units() as work:
+        work.sessions.remove_ended(before=later)
+        work.mail_tokens.remove_expired(before=later)
+
+    with units(read_only=True) as work:
+        kept_sessions = [name for name, session in sessions.items() if work.sessions.find(session.id)]
+        assert kept_sessions == ["live", "revoked now", "expired now"]
+        assert [token.token_hash for token in tokens if work.mail_tokens.find(token.token_hash)] == ["new"]
+
+
 def test_a_rotated_session_is_kept(units: UnitOfWorkFactory, alice: User) -> None:
     session = a_session(alice)
     with units() as work:

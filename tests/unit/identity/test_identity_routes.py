@@ -417,3 +417,22 @@ def test_the_document_lists_the_permissions(client: Client) -> None:
     permissions = schemas["ApiKeyForm"]["properties"]["permissions"]["items"]["enum"]
     assert "inference:create" in permissions
     assert "model:*" not in permissions
+
+
+def test_no_secret_reaches_the_log(house: House, capsys: pytest.CaptureFixture[str]) -> None:
+    house.client.post("/api/v1/auth/register", json=JOHN)
+    secrets = [JOHN["password"], mailed_token(house)]
+    tokens = login(house.client, email=JOHN["email"], password=JOHN["password"]).json["data"]
+    alice = bearer(tokens["access_token"])
+    secrets += [tokens["access_token"], tokens["refresh_token"]]
+    secrets.append(
+        house.client.post("/api/v1/users/me/api-keys", headers=alice, json={"name": "k", "permissions": []}).json["data"]["key"]
+    )
+    login(house.client, email=JOHN["email"], password="a wrong password")
+    house.client.post("/api/v1/auth/refresh", headers=bearer(tokens["refresh_token"]))
+    house.client.get("/api/v1/models", headers={"X-API-Key": secrets[-1]})
+    house.client.post("/api/v1/auth/verify-email", json={"token": secrets[1]})
+    logged = "".join(capsys.readouterr())
+
+    assert "/api/v1/auth/login" in logged
+    assert [secret for secret in (*secrets, "a wrong password") if secret in logged] == []

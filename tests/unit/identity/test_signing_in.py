@@ -249,3 +249,13 @@ def test_sessions_that_ended_by_themselves_are_not_listed(desk: Desk) -> None:
 
 def test_an_actor_is_compared_by_who_it_is_not_by_its_credential() -> None:
     assert Actor(user_id=UUID(int=1), credential_id=UUID(int=2)) == Actor(user_id=UUID(int=1), credential_id=UUID(int=3))
+
+
+def test_sessions_that_ended_are_dropped_a_day_later(desk: Desk) -> None:
+    desk.sign_in.sign_out(desk.actor())
+    desk.login()
+    desk.clock.advance(timedelta(days=1, seconds=1))
+    desk.sign_in.sweep()
+
+    assert len(desk.database.sessions.rows) == 1
+    assert len(desk.database.mail_tokens.rows) == 1

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, or_, select
 
 from maas.adapters.persistence.aggregates import AggregateMapping, AggregateStore, dump_names
 from maas.adapters.persistence.tables import identity as tables
@@ -56,6 +56,7 @@ class SqlSessions(Sessions):
     """Sign-ins in SQL."""
 
     def __init__(self, connection: Connection) -> None:
+        self._connection = connection
         self.store = AggregateStore(connection, _SESSIONS)
 
     def add(self, session: Session) -> None:
@@ -80,6 +81,10 @@ class SqlSessions(Sessions):
         columns = tables.sessions.c
         live = (columns.user_id == of_user, columns.revoked_at.is_(None), columns.expires_at > at)
         return self.store.page(request, *live, search_in=("user_agent",), sort_by=("created_at", "refreshed_at"))
+
+    def remove_ended(self, *, before: datetime) -> None:
+        columns = tables.sessions.c
+        self._connection.execute(tables.sessions.delete().where(or_(columns.revoked_at < before, columns.expires_at < before)))
 
 
 class SqlApiKeys(ApiKeys):
@@ -109,6 +114,7 @@ class SqlMailTokens(MailTokens):
     """Mailed tokens in SQL."""
 
     def __init__(self, connection: Connection) -> None:
+        self._connection = connection
         self.store = AggregateStore(connection, _MAIL_TOKENS)
 
     def add(self, token: MailToken) -> None:
@@ -116,3 +122,6 @@ class SqlMailTokens(MailTokens):
 
     def find(self, token_hash: str, *, for_update: bool = False) -> MailToken | None:
         return self.store.find(tables.mail_tokens.c.token_hash == token_hash, for_update=for_update)
+
+    def remove_expired(self, *, before: datetime) -> None:
+        self._connection.execute(tables.mail_tokens.delete().where(tables.mail_tokens.c.expires_at < before))

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from maas.application.actor import Actor
@@ -29,6 +29,7 @@ from maas.domain.paging import Page, PageRequest
 FAILURES_IN_A_ROW = 10
 FAILURES_FORGOTTEN_AFTER_SECONDS = 15 * 60
 _LONGEST_USER_AGENT = 300
+_ENDED_KEPT_FOR = timedelta(days=1)
 _NO_LONGER_GOOD = "the token is missing, malformed or no longer good; sign in again"
 
 
@@ -160,6 +161,13 @@ class SignIn:
         """Make sessions that were revoked dead at once in this process."""
         for session_id in session_ids:
             self.authentication.forget(session_id)
+
+    def sweep(self) -> None:
+        """Drop sessions and mailed tokens that ended more than a day ago."""
+        before = self.clock.now() - _ENDED_KEPT_FOR
+        with self.unit_of_work() as work:
+            work.sessions.remove_ended(before=before)
+            work.mail_tokens.remove_expired(before=before)
 
     def _check_throttle(self, key: str) -> None:
         decision = self.limiter.peek(key, limit=FAILURES_IN_A_ROW, window_seconds=FAILURES_FORGOTTEN_AFTER_SECONDS)

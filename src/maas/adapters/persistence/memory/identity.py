@@ -75,6 +75,10 @@ class MemorySessions(Sessions):
             sort_by=("created_at", "refreshed_at"),
         )
 
+    def remove_ended(self, *, before: datetime) -> None:
+        for session in self.store.all(lambda session: min(session.revoked_at or session.expires_at, session.expires_at) < before):
+            self.store.remove(session)
+
 
 class MemoryApiKeys(ApiKeys):
     """API keys in a dictionary."""
@@ -109,3 +113,7 @@ class MemoryMailTokens(MailTokens):
 
     def find(self, token_hash: str, *, for_update: bool = False) -> MailToken | None:
         return self.store.find(lambda token: token.token_hash == token_hash)
+
+    def remove_expired(self, *, before: datetime) -> None:
+        for token in self.store.all(lambda token: token.expires_at < before):
+            self.store.remove(token)

@@ -50,6 +50,10 @@ class Sessions(ABC):
     def page(self, request: PageRequest, *, of_user: UUID, at: datetime) -> Page[Session]:
         """Return a page of those."""
 
+    @abstractmethod
+    def remove_ended(self, *, before: datetime) -> None:
+        """Drop the sessions that were revoked or expired before a time."""
+
 
 class ApiKeys(ABC):
     """All API keys."""
@@ -78,3 +82,7 @@ class MailTokens(ABC):
 
     @abstractmethod
     def find(self, token_hash: str, *, for_update: bool = False) -> MailToken | None: ...
+
+    @abstractmethod
+    def remove_expired(self, *, before: datetime) -> None:
+        """Drop the tokens that expired before a time."""
