@@ -53,7 +53,7 @@ class Platform:
     def pids(self, role: str) -> list[int]:
         """Return the processes below this one whose command line names `role`."""
         children = psutil.Process(self.process.pid).children(recursive=True)
-        return [child.pid for child in children if command_line(child).startswith(f"maas {role}")]
+        return [child.pid for child in children if f"maas {role}" in command_line(child)]
 
     def descendants(self) -> list[psutil.Process]:
         return psutil.Process(self.process.pid).children(recursive=True)
