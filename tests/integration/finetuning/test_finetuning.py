@@ -18,7 +18,7 @@ from tests.integration.finetuning.works import Works, kill_trainer, steps, train
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
 SHORT = {"learning_rate": 1e-2, "batch_size": 8, "num_epochs": 4}
-TOTAL_STEPS = 240
+TOTAL_STEPS = 480
 
 
 def assert_unbroken(works: Works, job: FinetuningJob, unbroken: FinetuningJob) -> None:

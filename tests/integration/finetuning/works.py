@@ -30,9 +30,9 @@ from tests.builders import a_dataset, a_model, a_user, a_version
 from tests.integration.trainer.tiny import ROWS, make_base
 
 LEASE_SECONDS = 2
-# Forty epochs of six steps: long enough to be broken off, short enough to be awaited.
-PARAMETERS = {"learning_rate": 1e-2, "batch_size": 4, "num_epochs": 40, "lora_dropout": 0.2}
-CONFIG = {"logging_steps": 1, "save_steps": 25}
+# Eighty epochs of six steps: long enough to be broken off, short enough to be awaited.
+PARAMETERS = {"learning_rate": 5e-3, "batch_size": 4, "num_epochs": 80, "lora_dropout": 0.2}
+CONFIG = {"logging_steps": 1, "save_steps": 40}
 Curve = dict[int, tuple[float | None, ...]]
 
 

@@ -237,6 +237,31 @@ def test_files_of_a_run_that_was_given_up_are_cleared_away_after_a_restart_from_
     assert workshop.kept_keys(job.id) == set()
 
 
+def test_what_a_dead_worker_left_behind_is_cleared_away_when_the_run_is_over(workshop: Workshop) -> None:
+    job = workshop.create()
+    left_behind = f"jobs/{job.id}/1-1-3-abcdefab"
+    workshop.leave_behind(left_behind)
+
+    workshop.run(at_step={5: lambda: workshop.jobs.cancel(workshop.actor, job.id)})
+
+    kept = {str(one.files_key) for one in workshop.jobs.checkpoints(workshop.actor, job.id) if one.is_kept}
+    assert {f"{key}/files" for key in workshop.kept_keys(job.id)} == kept
+    assert len(kept) == 2
+
+
+def test_what_a_run_is_about_to_keep_is_not_cleared_away(workshop: Workshop) -> None:
+    job = workshop.create()
+    workshop.jobs.cancel(workshop.actor, job.id)
+    workshop.jobs.restart(workshop.actor, job.id)
+    in_flight, outdated = f"jobs/{job.id}/2-1-3-abcdefab", f"jobs/{job.id}/1-1-3-abcdefab"
+    for key in (in_flight, outdated):
+        workshop.leave_behind(key)
+
+    workshop.train_model.checkpoint_files.clear({"job_id": str(job.id)})
+
+    assert workshop.kept_keys(job.id) == {in_flight}
+
+
 def test_a_cancel_before_learning_begins_ends_the_job_without_a_checkpoint(workshop: Workshop) -> None:
     job = workshop.create()
 

@@ -48,19 +48,26 @@ class CheckpointFiles:
             log.warning("the files of a checkpoint could not be removed", exc_info=True)
 
     def clear(self, payload: Mapping[str, Any]) -> None:
-        """Remove what a job keeps in the file store and no row names; of a job in a new run, what is of earlier runs.
+        """Remove what a job keeps in the file store and no row names; while a run goes on, only what is of earlier runs.
 
-        A reaction: `payload` has the fields of FinetuningSucceeded, FinetuningRestarted or FinetuningDeleted.
+        A reaction to each event after which a run is over: `payload` has its `job_id`.
         """
-        job_id, newest_run = UUID(payload["job_id"]), payload.get("run")
+        job_id = UUID(payload["job_id"])
+        # The keys are read before the rows, so that a row that is stored meanwhile is seen.
+        keys = [stored.key for stored in self.file_store.keys(job_prefix(job_id))]
         with self.unit_of_work(read_only=True) as work:
+            job = work.finetuning_jobs.find(job_id)
             kept = {checkpoint.files_key for checkpoint in work.finetuning_jobs.checkpoints(job_id)}
-        for stored in self.file_store.keys(job_prefix(job_id)):
-            run = int(stored.key.rpartition("/")[2].partition("-")[0])
-            if f"{stored.key}/{_FILES}" not in kept and (newest_run is None or run < newest_run):
-                self.file_store.delete(stored.key)
+        running = None if job is None or job.is_finished else job.run
+        for key in keys:
+            if f"{key}/{_FILES}" not in kept and (running is None or _run_of(key) < running):
+                self.file_store.delete(key)
 
     def _has_row(self, job_id: UUID, key: str) -> bool:
         with self.unit_of_work(read_only=True) as work:
             kept = work.finetuning_jobs.checkpoints(job_id)
         return any(checkpoint.files_key == f"{key}/{_FILES}" for checkpoint in kept)
+
+
+def _run_of(key: str) -> int:
+    return int(key.rpartition("/")[2].partition("-")[0])

@@ -67,7 +67,7 @@ class FinetuningCancelled(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class FinetuningRestarted(Event):
-    """A job goes on in a new run; checkpoint files of earlier runs that it does not need may go."""
+    """A job goes on in a new run; files of earlier runs that it does not need may go."""
 
     job_id: UUID
     run: int
