@@ -1,14 +1,19 @@
 """What the demo is made of, and what it refuses before it starts anything."""
 
+import io
 from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
+from rich.console import Console
 
 from maas.domain.datasets.rows import DatasetType, canonical_row
+from maas.entrypoints.cli.demo import run_demo
 from maas.entrypoints.cli.demo.failures import DemoFailed
 from maas.entrypoints.cli.demo.plan import BASE_ROWS, NEW_ROWS, Plan, make_plan, read_rows
 from maas.entrypoints.cli.demo.recipes import OURS
+from maas.entrypoints.cli.demo.screen import Screen
 
 
 def plan_for(**given: Any) -> Plan:
@@ -92,3 +97,21 @@ def test_a_large_dataset_is_gone_through_less_often() -> None:
 
     assert few["num_epochs"] == OURS.hyperparameters["num_epochs"]
     assert many["num_epochs"] == 1
+
+
+def test_an_output_that_cannot_be_written_to_is_refused_before_anything_starts(tmp_path: Path) -> None:
+    file = io.StringIO()
+    screen = Screen(Console(file=file, width=200))
+
+    with pytest.raises(typer.Exit):
+        run_demo(
+            model=None,
+            dataset=None,
+            dataset_type="conversation",
+            questions=[],
+            keep=False,
+            output=a_file(tmp_path, "rows.json"),
+            screen=screen,
+        )
+
+    assert "choose another folder with --output" in file.getvalue()

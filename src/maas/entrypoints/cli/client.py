@@ -130,7 +130,7 @@ class Client:
         raise ClientError("the monitor of the job cannot be reached any more")
 
     def _monitored(self, job_id: str) -> Iterator[Answer]:
-        from websockets.exceptions import ConnectionClosed, InvalidHandshake
+        from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
         from websockets.sync.client import connect
 
         address = f"ws{self.url.removeprefix('http')}/v1/finetune/jobs/{job_id}/monitor"
@@ -140,6 +140,9 @@ class Client:
                     yield json.loads(socket.recv())
         except ConnectionClosed as error:
             _refuse_if_told(error)
+        except InvalidStatus as error:
+            if error.response.status_code < 500:
+                raise _failure(error.response.status_code, bytes(error.response.body or b"")) from error
         except (OSError, InvalidHandshake):
             return
 

@@ -49,16 +49,16 @@ def run_demo(
         screen.alarm(str(error))
         raise typer.Exit(1) from error
     except KeyboardInterrupt:
-        screen.say("\n  ended; the platform has stopped")
+        screen.say("ended; the platform has stopped")
         raise typer.Exit(_INTERRUPTED_STATUS) from None
 
 
 def _stay(platform: Platform, screen: Screen) -> None:
-    screen.say("\n  [bold]The platform keeps running. Ctrl-C ends it.[/]")
+    screen.say("[bold]The platform keeps running. Ctrl-C ends it.[/]")
     try:
         platform.wait()
     except KeyboardInterrupt:
-        screen.say("\n  ending the platform")
+        screen.say("ending the platform")
         return
     platform.check()
 

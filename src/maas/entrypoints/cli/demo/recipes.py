@@ -15,7 +15,7 @@ class BaseRecipe:
         default_factory=lambda: {
             "learning_rate": 3e-3,
             "batch_size": 16,
-            "num_epochs": 30,
+            "num_epochs": 24,
             "warmup_steps": 40,
             "max_sequence_length": 256,
             "seed": 1,

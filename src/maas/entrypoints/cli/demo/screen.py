@@ -10,6 +10,7 @@ from rich.live import Live
 from rich.markup import escape
 from rich.panel import Panel
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+from rich.text import Text
 
 from maas.entrypoints.cli.demo.answers import AnswersView, Exchange
 from maas.entrypoints.cli.demo.training_view import TrainingView
@@ -40,6 +41,10 @@ class Screen:
 
     def say(self, text: str) -> None:
         self.console.print(f"  {text}")
+
+    def sample(self, text: str) -> None:
+        """Show a piece of data, as much of it as goes into a line."""
+        self.console.print(Text(f"    {text}", style="dim"), no_wrap=True, overflow="ellipsis")
 
     def verbatim(self, text: str) -> None:
         """Print text to be copied: neither wrapped nor decorated."""
@@ -101,4 +106,4 @@ class Screen:
             self.console.line()
 
     def _live(self, view: Any) -> Live:
-        return Live(view, console=self.console, refresh_per_second=_REFRESHES, vertical_overflow="visible")
+        return Live(view, console=self.console, refresh_per_second=_REFRESHES)

@@ -1,5 +1,6 @@
 """The demo from its first call to its last, over the platform's API."""
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -109,7 +110,8 @@ class Story:
         fields = {"name": path.stem, "type": self._plan.dataset_type.value, "format": FORMATS[path.suffix.lower()]}
         with self._screen.sending("uploaded over POST /api/v1/datasets, every row checked") as sent:
             dataset: Answer = self._client.upload("/api/v1/datasets", fields, {"file": path}, sent)
-        self._screen.say(f"  {dataset['rows']:,} rows, about {dataset['tokens_estimate']:,} tokens")
+        self._screen.say(f"  {dataset['rows']:,} rows, about {dataset['tokens_estimate']:,} tokens; the first of them:")
+        self._screen.sample(json.dumps(dataset["preview"][0], ensure_ascii=False))
         return dataset
 
     def _ask_deployed(self, model_id: str, name: str) -> str:
