@@ -101,7 +101,8 @@ def test_an_adapter_is_named_by_tgis_parameter_by_openais_model_or_not_at_all(ad
 
 
 def test_adapters_come_and_go_while_others_run(base: Path, folders: dict[str, Path]) -> None:
-    with running_engine(base, dtype="float32") as engine, ThreadPoolExecutor(2) as pool:
+    readable = [str(folder) for folder in folders.values()]
+    with running_engine(base, dtype="float32", readable=readable) as engine, ThreadPoolExecutor(2) as pool:
         alone = generated(engine, PROMPTS[0], None, tokens=200)
         running = pool.submit(generated, engine, PROMPTS[0], None, tokens=200)
 

@@ -183,8 +183,14 @@ class EngineProcess:
             elif report["type"] == "failed":
                 with self._lock:
                     self._reason = without_paths(report["reason"])
-            elif report["type"] == "confinement" and not report["network"]:
-                self._tell("this system does not let engines leave the network: they run with access to it")
+            elif report["type"] == "confinement":
+                self._tell_missing_walls(report)
+
+    def _tell_missing_walls(self, report: Mapping[str, Any]) -> None:
+        if not report["network"]:
+            self._tell("this system does not let engines leave the network: they run with access to it")
+        if not report.get("files", True):
+            self._tell("this system has no Landlock: engines see all files of the platform's account")
 
     def _read_stderr(self, process: "subprocess.Popen[bytes]") -> None:
         assert process.stderr is not None

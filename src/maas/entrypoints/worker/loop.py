@@ -3,6 +3,7 @@
 import os
 import socket
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -80,8 +81,9 @@ class Worker:
         threads = [*self._start("long", self._options.long_threads, is_long=True)]
         threads += self._start("short", self._options.short_threads, is_long=False)
         self._ending.wait()
+        deadline = time.monotonic() + patience_seconds
         for thread in threads:
-            thread.join(patience_seconds / len(threads))
+            thread.join(max(0.0, deadline - time.monotonic()))
         return not any(thread.is_alive() for thread in threads)
 
     def _start(self, name: str, count: int, *, is_long: bool) -> list[threading.Thread]:

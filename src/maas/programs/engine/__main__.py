@@ -5,9 +5,12 @@ import os
 import socket
 import sys
 import traceback
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Protocol
 
 from maas.programs.child import Child, leave_network, limit_resources
+from maas.programs.walls import confine
 
 _SECONDS_TO_END = 30.0
 
@@ -31,10 +34,10 @@ class Engine(Protocol):
 def main() -> int:
     """Serve until drained; return 0 then, and 1 where the engine could not start."""
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING)
-    alone = leave_network()
+    walls = {"network": leave_network()}
     limit_resources()
-    child = Child.start("maas engine")
-    child.report("confinement", network=alone)
+    child = Child.start("maas engine", before_threads=lambda spec: walls.update(files=_confine(spec)))
+    child.report("confinement", **walls)
     try:
         engine = _load(child)
     except Exception as error:
@@ -43,6 +46,12 @@ def main() -> int:
         return 1
     _serve(child, engine)
     return 0
+
+
+def _confine(spec: Mapping[str, Any]) -> bool:
+    """Leave in sight the model, its adapters and where more adapters may come from, and no other file of the platform."""
+    adapters = [entry["path"] for entry in spec.get("adapters", ())]
+    return confine(readable=[Path(path) for path in (spec["model_dir"], *adapters, *spec.get("readable", ()))], writable=[])
 
 
 def _load(child: Child) -> Engine:

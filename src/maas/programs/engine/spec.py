@@ -47,7 +47,7 @@ class EngineSpec:
 
 def read_spec(values: Mapping[str, Any]) -> EngineSpec:
     """Read the parent's specification; a misspelt or missing field is a bug of the parent and raises."""
-    fields = dict(values)
+    fields = {name: value for name, value in values.items() if name != "readable"}
     fields["model_dir"] = Path(fields["model_dir"])
     fields["adapters"] = tuple(AdapterSpec(entry["name"], Path(entry["path"])) for entry in fields.get("adapters", ()))
     fields.setdefault("model_name", fields["model_dir"].name)
