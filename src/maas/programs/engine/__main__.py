@@ -57,6 +57,8 @@ def _confine(spec: Mapping[str, Any]) -> bool:
 def _load(child: Child) -> Engine:
     # Torch is imported only now: the network must be left before any thread starts.
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
+    # Torch looks for a folder for compiled code as it is imported, and finds no temporary one within walls. Nothing is compiled.
+    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", "/dev")
     from maas.programs.engine.precision import set_threads
     from maas.programs.engine.spec import read_spec
 

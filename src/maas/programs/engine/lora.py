@@ -7,6 +7,7 @@ keeps each token to its own adapter's ranks. So a step costs the same whatever t
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -161,17 +162,12 @@ class AdaptedLinear(nn.Module):
 
     def stack(self, parts: list[Part], *, adapters: int) -> None:
         """Take all that the adapters, so many in all, change in this layer."""
+        parts = sorted(parts, key=lambda part: part.start)
         down = torch.cat([part.change.down for part in parts])
-        width: int = self.base.nf if isinstance(self.base, Conv1D) else self.base.out_features  # type: ignore[assignment]
-        up = down.new_zeros((width, down.shape[0]))
-        first = 0
-        for part in parts:
-            rows, rank = part.change.up.shape
-            up[part.start : part.start + rows, first : first + rank] = part.change.up
-            first += rank
-        self._down, self._up = linear_of(down), linear_of(up)
+        self._down, self._ups = linear_of(down), _ups(parts)
         self._key = tuple(part.adapter for part in parts for _ in range(part.change.rank))
         self._owners = torch.tensor(self._key, device=down.device)
+        width: int = self.base.nf if isinstance(self.base, Conv1D) else self.base.out_features  # type: ignore[assignment]
         self.scales = _scales(parts, down.new_ones((adapters + 1, width)))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -179,13 +175,24 @@ class AdaptedLinear(nn.Module):
         plain: Tensor = self.base(x)
         if not self._selection.active:
             return plain
-        mask = self._selection.columns(self._owners, self._key, x.dtype)
-        added = self._up(self._down(x) * mask)
+        lowered = self._down(x).mul_(self._selection.columns(self._owners, self._key, x.dtype))
+        for ranks, outputs, up in self._ups:
+            plain[..., outputs].add_(up(lowered[..., ranks]))
         if self.scales is None:
-            return plain + added
+            return plain
         scale = self.scales[self._selection.tokens(x.device)]
         bias = getattr(self.base, "bias", None)
-        return (plain + added) * scale if bias is None else (plain - bias + added) * scale + bias
+        return plain * scale if bias is None else (plain - bias) * scale + bias
+
+
+def _ups(parts: list[Part]) -> list[tuple[slice, slice, nn.Module]]:
+    """Return the B matrices that change the same outputs side by side, with the ranks that they take and the outputs that they give."""
+    ups, rank = [], 0
+    for start, group in groupby(parts, key=lambda part: part.start):
+        up = torch.cat([part.change.up for part in group], dim=1)
+        ups.append((slice(rank, rank + up.shape[1]), slice(start, start + up.shape[0]), linear_of(up)))
+        rank += up.shape[1]
+    return ups
 
 
 def _scales(parts: list[Part], scales: Tensor) -> Tensor | None:
