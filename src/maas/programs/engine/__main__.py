@@ -4,6 +4,7 @@ import logging
 import os
 import socket
 import sys
+import tempfile
 import traceback
 from collections.abc import Mapping
 from pathlib import Path
@@ -57,8 +58,9 @@ def _confine(spec: Mapping[str, Any]) -> bool:
 def _load(child: Child) -> Engine:
     # Torch is imported only now: the network must be left before any thread starts.
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
-    # Torch looks for a folder for compiled code as it is imported, and finds no temporary one within walls. Nothing is compiled.
-    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", "/dev")
+    # Torch, and what it imports where it is installed (dill), ask for the folder of temporary files as they are imported. Within
+    # walls there is none, and nothing is written: any name will do.
+    tempfile.tempdir = "/dev"
     from maas.programs.engine.precision import set_threads
     from maas.programs.engine.spec import read_spec
 
