@@ -20,7 +20,9 @@ PROFILES = {
 def test_every_provider_builds(profile: str, tmp_path: Path) -> None:
     container = Container(settings=Settings(data_dir=tmp_path, **PROFILES[profile]))  # type: ignore[arg-type]
 
-    built = {name: provider() for name, provider in container.providers.items() if not isinstance(provider, providers.Configuration)}
+    built = {
+        name: provider() for name, provider in container.providers.items() if not isinstance(provider, providers.Configuration)
+    }
 
     assert all(value is not None for value in built.values())
     container.engine().dispose()

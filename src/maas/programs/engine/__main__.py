@@ -61,6 +61,8 @@ def _load(child: Child) -> Engine:
     # Torch, and what it imports where it is installed (dill), ask for the folder of temporary files as they are imported. Within
     # walls there is none, and nothing is written: any name will do.
     tempfile.tempdir = "/dev"
+    # Torch would make a folder in it, which only root may: it is given one that is there.
+    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", "/dev")
     from maas.programs.engine.precision import set_threads
     from maas.programs.engine.spec import read_spec
 
