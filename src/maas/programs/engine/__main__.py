@@ -58,6 +58,8 @@ def _confine(spec: Mapping[str, Any]) -> bool:
 def _load(child: Child) -> Engine:
     # Torch is imported only now: the network must be left before any thread starts.
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
+    # Threads that wait for each other sleep. By default they spin, and a host with more work than cores comes to a standstill.
+    os.environ.setdefault("GOMP_SPINCOUNT", "0")
     # Torch, and what it imports where it is installed (dill), ask for the folder of temporary files as they are imported. Within
     # walls there is none, and nothing is written: any name will do.
     tempfile.tempdir = "/dev"
