@@ -66,6 +66,10 @@ def test_before_the_first_step_the_view_says_what_goes_on() -> None:
 
     assert "building a tokenizer and a new model" in shown(view, width=100)
 
+    view.tell({"type": "finished", "path": "somewhere", "format": "transformers"})
+
+    assert "finished" in shown(view)
+
 
 def test_a_job_shows_what_its_monitor_sends_and_ends_with_its_status() -> None:
     view = a_view()

@@ -94,7 +94,7 @@ class Story:
 
     def _make_base(self) -> Path:
         rows = sum(1 for _ in read_rows(self._plan.base_rows))
-        self._screen.say(f"It learns to write from {rows} short conversations; it has never seen a word before.\n")
+        self._screen.say(f"It learns from {rows} short conversations; it has never seen a word before.\n")
         view = TrainingView(Curve())
         with self._screen.training(view) as changed:
 

@@ -34,6 +34,8 @@ class TrainingView:
         self._told_at = self._clock()
         if news.get("type") == "log":
             self._note = str(news["message"])
+        if news.get("type") == "finished":
+            self._note = "finished"
         if news.get("status"):
             self._note = str(news["status"])
         if news.get("total_steps"):
