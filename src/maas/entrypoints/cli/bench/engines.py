@@ -17,6 +17,8 @@ from maas.entrypoints.cli.bench.children import BenchFailed
 
 _BACKLOG = 512
 _TIMEOUT_SECONDS = 600
+_MOST_BYTES = 65536
+_EVENT_END = b"\n\n"
 
 
 @dataclass(frozen=True)
@@ -59,8 +61,9 @@ def draw(port: int, bodies: Sequence[Mapping[str, Any]]) -> list[Stream]:
 def draw_one(port: int, body: Mapping[str, Any]) -> Stream:
     """Read one stream to its end."""
     asked_at = time.perf_counter()
-    with _answer(port, body) as lines:
-        events = [(time.perf_counter(), line) for line in lines if line.startswith(b"data:")]
+    with _answer(port, body) as answer:
+        parts = [(time.perf_counter(), part) for part in _parts(answer)]
+    events = [(at, line) for at, part in parts for line in part.split(_EVENT_END) if line.startswith(b"data:")]
     told = [(at, json.loads(line[5:])) for at, line in events if line[5:].strip() != b"[DONE]"]
     if any("error" in event for _, event in told):
         raise BenchFailed(f"the engine broke off a stream: {told[-1][1]}")
@@ -76,10 +79,9 @@ def drawing(port: int, bodies: Sequence[Mapping[str, Any]]) -> Iterator[list[lis
     arrivals: list[list[float]] = [[] for _ in bodies]
 
     def follow(place: int) -> None:
-        with _answer(port, bodies[place]) as lines:
-            for line in lines:
-                if line.startswith(b"data:"):
-                    arrivals[place].append(time.perf_counter())
+        with _answer(port, bodies[place]) as answer:
+            for part in _parts(answer):
+                arrivals[place] += [time.perf_counter()] * part.count(_EVENT_END)
 
     with ThreadPoolExecutor(len(bodies)) as pool:
         following = [pool.submit(follow, place) for place in range(len(bodies))]
@@ -92,6 +94,12 @@ def gaps(arrivals: Sequence[float], *, since: float = 0.0, until: float = float(
     """Return the seconds between neighbours that lie within a time."""
     within = [at for at in arrivals if since <= at <= until]
     return [later - earlier for earlier, later in pairwise(within)]
+
+
+def _parts(answer: http.client.HTTPResponse) -> Iterator[bytes]:
+    """Yield what comes, as it comes: an event or some, each whole, since a server sends each as one chunk."""
+    while part := answer.read1(_MOST_BYTES):
+        yield part
 
 
 @contextmanager
