@@ -52,6 +52,19 @@ def demo(
     run_demo(model=model, dataset=dataset, dataset_type=dataset_type, questions=ask or [], keep=keep, output=output)
 
 
+@app.command()
+def bench(
+    only: Annotated[list[str] | None, typer.Option(help="An item to measure; may be repeated. All by default.")] = None,
+    *,
+    quick: Annotated[bool, typer.Option(help="Everything tiny and once: shows that it works, its figures mean nothing.")] = False,
+    output: Annotated[Path, typer.Option(help="Where bench.json goes.")] = Path("bench-output"),
+) -> None:
+    """Measure the platform against its references in one run: ratios, as a table and as JSON. docs/benchmarks.md says what each means."""
+    from maas.entrypoints.cli.bench.run import run_bench
+
+    run_bench(only or [], output, quick=quick)
+
+
 def main() -> None:
     """Run a command; an error that the operator can mend is one plain sentence and a status other than 0."""
     try:
