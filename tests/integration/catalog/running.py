@@ -63,7 +63,8 @@ class RunningApi:
         return connection
 
     def staged(self) -> list[Path]:
-        return [path for path in (self.data_dir / "files" / "staging").rglob("*") if path.is_file()]
+        # os.walk takes folders that vanish meanwhile for empty ones.
+        return [Path(folder, name) for folder, _, names in os.walk(self.data_dir / "files" / "staging") for name in names]
 
     def kept(self) -> list[Path]:
         return [path for path in (self.data_dir / "files" / "kept").rglob("*") if path.is_file()]

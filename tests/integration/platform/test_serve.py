@@ -69,7 +69,7 @@ def test_an_account_of_the_command_line_signs_in_beside_a_running_platform(tmp_p
         assert made[0] == 0
         assert twice == (1, "", "an account with this e-mail exists\n")
         assert status == 200
-        assert answer["data"]["user"]["roles"] == ["admin", "user"]
+        assert answer["data"]["user"]["roles"] == ["user", "admin"]
 
 
 def run_maas(*arguments: str) -> tuple[int, str, str]:

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from math import inf
 from statistics import mean, median
 from typing import Any
 
@@ -49,7 +50,10 @@ def _step_ms(streams: Sequence[Stream]) -> float:
     """Return the mean time between tokens while all streams run, of the usual stream."""
     since = max(stream.arrivals[0] for stream in streams)
     until = min(stream.arrivals[-1] for stream in streams)
-    return 1000 * median(mean(gaps(stream.arrivals, since=since, until=until)) for stream in streams)
+    together = [gaps(stream.arrivals, since=since, until=until) for stream in streams]
+    # A tiny model's first stream may end before the last one begins: then each one's own time must do.
+    paces = [mean(some) for some in together if some] or [mean(gaps(one.arrivals, since=0.0, until=inf)) for one in streams]
+    return 1000 * median(paces)
 
 
 def _newcomers(bench: Bench, models: Models, port: int, name: str, prompt: Sequence[int]) -> Iterator[Figure]:
