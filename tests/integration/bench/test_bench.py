@@ -1,6 +1,7 @@
 """`maas bench --quick` measures, and says what it measured."""
 
 import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -35,7 +36,8 @@ def test_every_cheap_item_gives_figures_and_leaves_nothing_else_behind(tmp_path:
         assert item["figures"]
         for figure in item["figures"]:
             assert set(figure) == FIGURE
-            assert figure["value"] > 0
+            # What the platform adds to a call is a difference, which so few calls may lose in the clock's grain.
+            assert figure["value"] > 0 or (figure["unit"] == "µs" and math.isfinite(figure["value"]))
     assert [path.name for path in tmp_path.iterdir()] == ["bench.json"]
 
 
