@@ -30,7 +30,7 @@ def measure(bench: Bench) -> Iterator[Figure]:
 
 
 def _steps(bench: Bench, models: Models, ports: tuple[int, int], name: str, most: float) -> Figure:
-    tokens = 8 if bench.quick else 64
+    tokens = 64
     bodies = [completion(prompt, tokens=tokens) for prompt in models.tokens()]
     with_adapters = [
         completion(prompt, tokens=tokens, model=models.adapters[place % len(models.adapters)].name)
@@ -58,7 +58,8 @@ def _step_ms(streams: Sequence[Stream]) -> float:
 
 def _newcomers(bench: Bench, models: Models, port: int, name: str, prompt: Sequence[int]) -> Iterator[Figure]:
     """Measure a newcomer's first token beside 15 streams, and the longest pause that it brings them."""
-    others = [completion(tokens, tokens=24 if bench.quick else 160) for tokens in models.tokens()[: _STREAMS - 1]]
+    # A tiny model's steps are so short that the others need many to be still there when the newcomer has come.
+    others = [completion(tokens, tokens=400 if bench.quick else 160) for tokens in models.tokens()[: _STREAMS - 1]]
     newcomer = completion(prompt, tokens=1)
     first_tokens: list[tuple[float, float | None]] = []
     pauses: list[tuple[float, float | None]] = []
